@@ -1,0 +1,19 @@
+"""Offline audits of transformer checkpoints: `from audit import audit_checkpoint, Plan, Audit`."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from audit.results import Audit, Plan
+    from audit.auditor import audit_checkpoint
+
+__all__ = ["Audit", "Plan", "audit_checkpoint"]
+
+_ROOMS = {"Audit": "audit.results", "Plan": "audit.results", "audit_checkpoint": "audit.auditor"}
+
+
+def __getattr__(name: str) -> Any:
+    """Resolve the door's names on first use, so that `import audit.store` costs no import of torch."""
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'audit' has no attribute {name!r}")
+    return getattr(import_module(_ROOMS[name]), name)

@@ -1,0 +1,109 @@
+"""`attnaudit run`: one audit in this process."""
+
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from audit import store as stores
+from audit.auditor import audit_checkpoint
+from audit.cli.bars import progress_on
+from audit.results import Audit, Plan
+
+EXIT_CODES = {"pass": 0, "watch": 0, "fail": 1, "inconclusive": 3}
+_DEFAULT = Plan()
+
+
+@click.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "store", type=click.Path(path_type=Path), default="audits", show_default=True, help="The store."
+)
+@click.option(
+    "--depth", type=click.Choice(["quick", "standard", "full"]), default=_DEFAULT.depth, show_default=True
+)
+@click.option(
+    "--probe", "probes", multiple=True, metavar="NAME_OR_FILE", help="Repeatable; default by depth."
+)
+@click.option("--samples", type=int, default=_DEFAULT.samples, show_default=True, help="Samples per probe.")
+@click.option(
+    "--max-length", type=int, default=_DEFAULT.max_length, show_default=True, help="Tokens per sample."
+)
+@click.option("--batch-size", type=int, default=_DEFAULT.batch_size, show_default=True)
+@click.option("--seed", type=int, default=_DEFAULT.seed, show_default=True)
+@click.option("--metric", "metrics", multiple=True, metavar="NAME", help="Repeatable; default by depth.")
+@click.option("--adapter", type=click.Path(path_type=Path), help="A LoRA adapter folder, merged in memory.")
+@click.option("--chat", is_flag=True, help="Put probes through the tokenizer's chat template.")
+@click.option("--device", default=_DEFAULT.device, show_default=True)
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16", "float16"]),
+    default=_DEFAULT.dtype,
+    show_default=True,
+)
+@click.option("--threads", type=int, help="Threads of the tensor library; default: its own.")
+@click.option("--policy", metavar="FILE", help="A policy in TOML, or the name of a shipped one.")
+@click.option("--allow-pickle", is_flag=True, help="Read .bin weights (with weights_only=True).")
+@click.option("--no-pdf", is_flag=True, help="Write the HTML report only.")
+@click.option("--show-text", is_flag=True, help="Show excerpts of your own probes in the report.")
+@click.option("--force", is_flag=True, help="Measure again although this audit exists.")
+@click.option("--json", "as_json", is_flag=True, help="Print audit.json and nothing else.")
+def run(
+    checkpoint: Path,
+    *,
+    store: Path,
+    policy: str | None,
+    adapter: Path | None,
+    no_pdf: bool,
+    force: bool,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Audit CHECKPOINT: a model folder, a hub-cache snapshot or a GGUF file.
+
+    Exit codes: 0 pass or watch, 1 fail, 2 refused or unusable input, 3 inconclusive, 4 a fault of ours, 5 a fault of
+    the machine, 130 interrupted.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    plan = Plan(
+        **{key: tuple(value) if isinstance(value, list | tuple) else value for key, value in options.items()}
+    )
+    with progress_on(sys.stderr) as progress:
+        audit = audit_checkpoint(
+            checkpoint,
+            plan,
+            policy=policy,
+            adapter=adapter,
+            store=store,
+            pdf=not no_pdf,
+            force=force,
+            progress=progress,
+            command=shlex.join(["attnaudit", *sys.argv[1:]]),
+        )
+    folder = store / audit.audit_id
+    if as_json:
+        click.echo((folder / stores.AUDIT).read_text("utf-8"), nl=False)
+    else:
+        click.echo(_summary(audit, folder))
+    return EXIT_CODES[audit.verdict]
+
+
+def _interrupt(*_: object) -> None:
+    """A terminated audit cleans up like an interrupted one."""
+    raise KeyboardInterrupt
+
+
+def _summary(audit: Audit, folder: Path) -> str:
+    observed = sum(layer.observed for layer in audit.coverage.layers)
+    seen = f"{observed} of {len(audit.coverage.layers)} attention layers observed"
+    lines = [
+        f"verdict  {audit.verdict}   ({seen}, {len(audit.findings)} findings)",
+        *(f"  {finding.severity:5}  {finding.statement}" for finding in audit.findings[:10]),
+    ]
+    if len(audit.findings) > len(lines) - 1:
+        lines.append(f"  ... and {len(audit.findings) - len(lines) + 1} more in the report")
+    reports = [folder / name for name in ("report.html", "report.pdf") if (folder / name).exists()]
+    return "\n".join([*lines, *(f"report   {path}" for path in reports)])

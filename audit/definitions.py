@@ -1,0 +1,146 @@
+"""What a metric, a rule and a probe are: one record each, filled in by one file each."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from audit.results import Confirmation, Coverage, Evidence, Measurement, Subject, Values
+
+if TYPE_CHECKING:  # listing rules and probes must not cost an import of torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One quantity, measured per sample: `compute(observation)` gives float64 [batch, head] or [batch].
+
+    NaN in a cell means 'not defined for this sample'; `absent_when` is the reason a report prints for it.
+    A metric of weights gives [head] and is computed once.
+    """
+
+    name: str  # = file stem = JSON key = word on the command line = anchor in the report
+    title: str
+    summary: str  # one line
+    observes: Literal["attention", "residual", "weights"]
+    axes: Literal["head", "layer"]
+    unit: str  # e.g. "fraction", "nats", "keys", "tokens", "1"
+    span: tuple[float, float | None]  # the values it can take; None = unbounded
+    direction: str  # what larger values mean, in words
+    healthy: str  # band or null with its source, or "no published band"
+    formula: str  # plain text, as one would type it
+    reference: str  # paper and equation
+    compute: "Callable[[Any], Tensor]"
+    absent_when: str = "not defined on any sample"
+    depths: tuple[str, ...] = ("quick", "standard", "full")  # depths that measure it by default
+
+
+class Cell(NamedTuple):
+    """One head (or layer: `head` is None) of a measurement."""
+
+    layer: int
+    head: int | None
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """All that a rule may look at."""
+
+    subject: Subject
+    coverage: Coverage
+    measurements: Mapping[str, Mapping[str, Measurement]]  # metric -> probe -> measurement
+    thresholds: Mapping[str, float] = field(default_factory=dict)  # this rule's, from the policy
+
+    def texts(self) -> tuple[str, ...]:
+        """Probes made of natural text: judgements of behaviour rest on these, never on the random control."""
+        return tuple(probe.name for probe in self.coverage.probes if probe.name != "random")
+
+    def cells(self, metric: str, probe: str) -> Iterator[Cell]:
+        """Every measured cell of `metric` on `probe`; absent cells and metrics give nothing."""
+        measured = self.measurements.get(metric, {}).get(probe)
+        if measured is None or not isinstance(measured.value, list):
+            return
+        for layer, row in enumerate(measured.value):
+            for head, value in enumerate(row) if isinstance(row, list) else ((None, row),):
+                if value is not None:
+                    low, high = (_at(bound, layer, head) for bound in (measured.low, measured.high))
+                    yield Cell(layer, head, value, low, high, measured.n)
+
+    def cell(self, metric: str, probe: str, layer: int, head: int | None = None) -> Cell | None:
+        """One cell, or None where it is absent."""
+        return next((c for c in self.cells(metric, probe) if (c.layer, c.head) == (layer, head)), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspicion:
+    """What a rule flags: it becomes a finding once policy and confirmation have spoken."""
+
+    statement: str
+    evidence: tuple[Evidence, ...]
+    cause: str
+    layer: int | None = None
+    head: int | None = None
+    confirmation: Confirmation | None = None  # given where the rule itself is absolute
+    severity: Literal["info", "watch", "fail"] | None = None  # where one rule grades; else the policy's
+
+
+@dataclass(frozen=True, slots=True)
+class NotApplicable:
+    """The rule has no meaning for this checkpoint."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotMeasured:
+    """The rule has a meaning here, but what it needs was not measured."""
+
+    reason: str
+
+
+def _at(bound: Values, layer: int, head: int | None) -> float | None:
+    """One number of a nested bound; None where the bound is absent."""
+    row = bound[layer] if isinstance(bound, list) else None
+    found = row[head] if isinstance(row, list) and head is not None else row
+    return found if isinstance(found, float) else None
+
+
+Judgement = NotApplicable | NotMeasured | tuple[Suspicion, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One judgement over measurements."""
+
+    name: str
+    title: str
+    summary: str  # one line
+    criterion: str  # when it flags, with the names of the thresholds it reads
+    judge: Callable[[Case], Judgement]
+    mitigation: str
+    limits: str
+    references: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """One text of a probe; `text` is None for a stream of random tokens."""
+
+    id: str
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """A dataset that can be fed."""
+
+    name: str
+    title: str
+    summary: str  # one line
+    licence: str
+    documents: Callable[[], tuple[Document, ...]]  # read when asked, not at import
+    depths: tuple[str, ...] = ()  # depths that feed it by default
+    private: bool = False  # a user's own text: shown in a report only when asked for

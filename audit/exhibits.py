@@ -1,0 +1,83 @@
+"""Draws what a reviewer wants to see of a flagged head: its attention pattern on one sample."""
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from audit.identity import digest_of_file
+from audit.models.loading import LoadedModel
+from audit.models.observing import observe
+from audit.numerics import rounded
+from audit.observations import AttentionObservation, Batch, ResidualObservation
+from audit.probes.sampling import Feed
+from audit.results import Exhibit, Finding, LayerCoverage
+
+LARGEST = 64  # tokens; a larger heat map shows nothing more on a page
+MOST = 24  # patterns an audit keeps: the report is a digest, the measurements are the whole
+
+
+class _Capture:
+    """A receiver that keeps the patterns of the wanted heads of one sample."""
+
+    def __init__(self, wanted: set[tuple[int, int]]) -> None:
+        self._wanted = wanted
+        self.patterns: dict[tuple[int, int], list[list[float | None]]] = {}
+
+    def on_attention(self, observation: AttentionObservation) -> None:
+        for layer, head in self._wanted:
+            if layer == observation.layer:
+                rows = observation.pattern[0, head].tolist()
+                self.patterns[layer, head] = [[rounded(value, 4) for value in row] for row in rows]
+
+    def on_residual(self, observation: ResidualObservation) -> None:
+        """Not drawn."""
+
+
+def draw_patterns(
+    findings: Sequence[Finding],
+    loaded: LoadedModel,
+    feeds: Sequence[Feed],
+    layers: Sequence[LayerCoverage],
+    folder: Path,
+    *,
+    show_text: bool,
+) -> tuple[Exhibit, ...]:
+    """A pattern of each flagged head on the first sample of the first probe, written as JSON into `folder`."""
+    about = [finding for finding in findings if finding.layer is not None and finding.head is not None]
+    wanted = {(f.layer, f.head) for f in about if f.layer is not None and f.head is not None}
+    wanted = set(itertools.islice(sorted(wanted), MOST))
+    if not wanted or not feeds:
+        return ()
+    fed = feeds[0]
+    sample = fed.batches[0].only(0, LARGEST)
+    capture = _Capture(wanted)
+    observe(loaded.model, sample, capture, layers=layers)
+    tokens = _tokens(loaded, sample) if show_text or not fed.private else None
+    exhibits = []
+    for finding in about:
+        pattern = capture.patterns.get((finding.layer, finding.head))
+        if pattern is not None:
+            shown = {"layer": finding.layer, "head": finding.head, "probe": fed.name, "tokens": tokens}
+            exhibits.append(_written(finding, {**shown, "pattern": pattern}, folder))
+    return tuple(exhibits)
+
+
+def _tokens(loaded: LoadedModel, sample: Batch) -> list[str] | None:
+    if loaded.tokenizer is None:
+        return None
+    return [loaded.tokenizer.decode([token]) for token in sample.input_ids[0].tolist()]
+
+
+def _written(finding: Finding, content: dict[str, Any], folder: Path) -> Exhibit:
+    path = folder / f"{finding.id}.json"
+    path.write_bytes(msgspec.json.encode(content) + b"\n")
+    return Exhibit(
+        id=finding.id,
+        kind="pattern",
+        finding=finding.id,
+        file=f"{folder.name}/{path.name}",
+        sha256=digest_of_file(path),
+    )

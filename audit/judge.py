@@ -1,0 +1,106 @@
+"""Applies every rule to the measurements and turns suspicions into findings, checks and a verdict."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from audit import catalog
+from audit.definitions import Case, NotApplicable, NotMeasured, Rule, Suspicion
+from audit.policy import Policy
+from audit.results import Check, Confirmation, Coverage, Finding, Measurement, RuleRecord, Severity, Subject
+
+_UNCONFIRMED = Confirmation(
+    status="not_attempted", reason="no ablation was run; a finding that was not confirmed is at most 'watch'"
+)
+
+
+class Judged(NamedTuple):
+    """What the rules said."""
+
+    findings: tuple[Finding, ...]
+    checks: tuple[Check, ...]
+    rules: dict[str, RuleRecord]
+
+
+def judge(
+    subject: Subject,
+    coverage: Coverage,
+    measurements: Mapping[str, Mapping[str, Measurement]],
+    policy: Policy,
+    *,
+    reproduce: str,
+) -> Judged:
+    """Findings in order of severity, layer and head; one check per rule; `reproduce` is the command to see it again."""
+    findings: list[Finding] = []
+    checks = []
+    for rule in catalog.rules().values():
+        thresholds = policy.thresholds.get(rule.name, {})
+        case = Case(subject=subject, coverage=coverage, measurements=measurements, thresholds=thresholds)
+        judgement = rule.judge(case)
+        checks.append(_check(rule, judgement))
+        if isinstance(judgement, tuple):
+            findings += [_finding(rule, suspicion, policy, reproduce) for suspicion in judgement]
+    return Judged(tuple(sorted(findings, key=_order)), tuple(checks), _records(policy))
+
+
+def _check(rule: Rule, judgement: NotApplicable | NotMeasured | tuple[Suspicion, ...]) -> Check:
+    if isinstance(judgement, NotApplicable):
+        return Check(rule=rule.name, outcome="not_applicable", reason=judgement.reason)
+    if isinstance(judgement, NotMeasured):
+        return Check(rule=rule.name, outcome="not_measured", reason=judgement.reason)
+    if judgement:
+        return Check(rule=rule.name, outcome="flagged", reason=f"{len(judgement)} flagged")
+    return Check(rule=rule.name, outcome="passed", reason=f"nothing met: {rule.criterion}")
+
+
+def _finding(rule: Rule, suspicion: Suspicion, policy: Policy, reproduce: str) -> Finding:
+    confirmation = suspicion.confirmation or _UNCONFIRMED
+    place = "".join(
+        f"-{letter}{number:03d}"
+        for letter, number in (("l", suspicion.layer), ("h", suspicion.head))
+        if number is not None
+    )
+    return Finding(
+        id=f"{rule.name}{place}",
+        rule=rule.name,
+        severity=_severity(suspicion.severity or policy.severity[rule.name], confirmation),
+        layer=suspicion.layer,
+        head=suspicion.head,
+        cause=suspicion.cause,
+        statement=suspicion.statement,
+        evidence=suspicion.evidence,
+        confirmation=confirmation,
+        mitigation=rule.mitigation,
+        remedy=None,
+        references=rule.references,
+        limits=rule.limits,
+        reproduce=reproduce,
+    )
+
+
+def _severity(severity: Severity, confirmation: Confirmation) -> Severity:
+    certain = confirmation.status in ("confirmed", "absolute")
+    return severity if certain or severity == "info" else "watch"
+
+
+def _order(finding: Finding) -> tuple[int, str, int, int]:
+    rank = ("fail", "watch", "info").index(finding.severity)
+    return rank, finding.rule, _place(finding.layer), _place(finding.head)
+
+
+def _place(index: int | None) -> int:
+    return -1 if index is None else index
+
+
+def _records(policy: Policy) -> dict[str, RuleRecord]:
+    return {
+        rule.name: RuleRecord(
+            title=rule.title,
+            summary=rule.summary,
+            criterion=rule.criterion,
+            thresholds=policy.thresholds.get(rule.name, {}),
+            mitigation=rule.mitigation,
+            limits=rule.limits,
+            references=rule.references,
+        )
+        for rule in catalog.rules().values()
+    }

@@ -1,0 +1,162 @@
+"""Runs the metrics on what is observed and keeps every number per sample before anything is averaged."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from audit.definitions import Metric
+from audit.numerics import rounded
+from audit.observations import AttentionObservation, Batch, ResidualObservation, WeightObservation
+from audit.results import LayerCoverage, Measurement, Values
+from audit.statistics.bootstrap import Interval, by_document, studentised_interval
+
+WEIGHTS = "weights"  # the pseudo-probe under which metrics of weights are filed
+_SCHEMA = pa.schema(
+    [
+        ("probe", pa.dictionary(pa.int8(), pa.string())),
+        ("sample", pa.int32()),
+        ("layer", pa.int16()),
+        ("head", pa.int16()),  # null for a metric of layers
+        ("metric", pa.dictionary(pa.int8(), pa.string())),
+        ("value", pa.float64()),
+    ]
+)
+
+
+class Recorder:
+    """A receiver of observations: per-sample values of one probe, float64 [sample, layer, head] or [sample, layer]."""
+
+    def __init__(self, metrics: Sequence[Metric], layers: Sequence[LayerCoverage], samples: int) -> None:
+        heads = max(layer.heads for layer in layers)
+        self._metrics = metrics
+        self._rows: slice = slice(0, 0)
+        self.values: dict[str, NDArray[np.float64]] = {
+            metric.name: np.full((samples, len(layers), *((heads,) if metric.axes == "head" else ())), np.nan)
+            for metric in metrics
+            if metric.observes != "weights"
+        }
+
+    def begin(self, batch: Batch) -> None:
+        """Say which samples the next observations belong to."""
+        self._rows = slice(batch.samples[0], batch.samples[-1] + 1)
+
+    def on_attention(self, observation: AttentionObservation) -> None:
+        """Measure one attention layer."""
+        self._measure("attention", observation, observation.layer)
+
+    def on_residual(self, observation: ResidualObservation) -> None:
+        """Measure the residual stream around one attention layer."""
+        self._measure("residual", observation, observation.layer)
+
+    def _measure(self, kind: str, observation: Any, layer: int) -> None:
+        for metric in self._metrics:
+            if metric.observes == kind:
+                found = metric.compute(observation).cpu().numpy()
+                if metric.axes == "head":
+                    self.values[metric.name][self._rows, layer, : found.shape[-1]] = found
+                else:
+                    self.values[metric.name][self._rows, layer] = found
+
+
+class Table:
+    """`measurements.parquet`: tidy rows (probe, sample, layer, head, metric, value), one row group per write."""
+
+    def __init__(self, path: Path) -> None:
+        self._writer = pq.ParquetWriter(path, _SCHEMA, compression="zstd")
+
+    def write(self, probe: str, values: Mapping[str, NDArray[np.float64]]) -> None:
+        """Append the defined values of each metric of `probe`."""
+        for metric, array in values.items():
+            defined = np.argwhere(np.isfinite(array)).astype(np.int32)
+            count = len(defined)
+            head = pa.array(defined[:, 2], pa.int16()) if array.ndim == 3 else pa.nulls(count, pa.int16())
+            columns = [
+                pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int8)), pa.array([probe])),
+                pa.array(defined[:, 0], pa.int32()),
+                pa.array(defined[:, 1], pa.int16()),
+                head,
+                pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int8)), pa.array([metric])),
+                pa.array(array[np.isfinite(array)], pa.float64()),
+            ]
+            self._writer.write_batch(pa.record_batch(columns, schema=_SCHEMA))
+
+    def __enter__(self) -> Self:
+        """The table itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Write the footer, without which the file is no Parquet."""
+        self._writer.close()
+
+
+def summarised(
+    values: Mapping[str, NDArray[np.float64]],
+    metrics: Sequence[Metric],
+    layers: Sequence[LayerCoverage],
+    documents: Sequence[str],
+    seed: int,
+) -> dict[str, Measurement]:
+    """Mean over documents and 95% interval of every metric of one probe."""
+    return {
+        metric.name: _measurement(
+            metric, studentised_interval(by_document(values[metric.name], documents), seed=seed), layers
+        )
+        for metric in metrics
+        if metric.name in values
+    }
+
+
+def weighed(
+    metrics: Sequence[Metric], layers: Sequence[LayerCoverage], observations: Iterable[WeightObservation]
+) -> dict[str, Measurement]:
+    """The metrics of weights, [layer][head]; they need no sampling and have no interval."""
+    chosen = [metric for metric in metrics if metric.observes == "weights"]
+    found: dict[str, list[list[float | None]]] = {
+        m.name: [[None] * layer.heads for layer in layers] for m in chosen
+    }
+    if chosen:
+        for observation in observations:
+            for metric in chosen:
+                found[metric.name][observation.layer] = [
+                    rounded(v) for v in metric.compute(observation).tolist()
+                ]
+    return {
+        metric.name: Measurement(
+            value=found[metric.name],
+            absent="read from the weights: nothing was sampled, hence no interval"
+            if any(v is not None for row in found[metric.name] for v in row)
+            else metric.absent_when,
+        )
+        for metric in chosen
+    }
+
+
+def _measurement(metric: Metric, interval: Interval, layers: Sequence[LayerCoverage]) -> Measurement:
+    n = int(interval.n.max(initial=0))
+    if not np.isfinite(interval.value).any():
+        return Measurement(value=None, absent=metric.absent_when)
+    bounded = bool(np.isfinite(interval.low).any())
+    return Measurement(
+        value=_nested(interval.value, layers),
+        low=_nested(interval.low, layers) if bounded else None,
+        high=_nested(interval.high, layers) if bounded else None,
+        n=n,
+        absent=None if bounded else f"no interval: {n} documents are too few (16 are needed)",
+    )
+
+
+def _nested(array: NDArray[np.float64], layers: Sequence[LayerCoverage]) -> Values:
+    """Lists without padding: each layer as long as it has heads; six significant digits; None for NaN."""
+    if array.ndim == 1:
+        return [rounded(value) for value in array]
+    return [
+        [rounded(value) for value in row[: layer.heads]] for row, layer in zip(array, layers, strict=True)
+    ]

@@ -1,0 +1,47 @@
+"""How positional a head is: the most mass that any single relative offset receives."""
+
+import torch
+from torch import Tensor
+
+from audit.definitions import Metric
+from audit.numerics import undefined
+from audit.observations import AttentionObservation
+
+FARTHEST = 8  # tokens; trained positional heads look at neighbours
+
+
+def offset_mass(observation: AttentionObservation) -> Tensor:
+    """Largest mean mass on one key offset within eight tokens, fraction [batch, head]; NaN for cross-attention.
+
+    A head that always looks at the previous token has an entropy of zero and is perfectly healthy; this number
+    tells it from one whose attention collapsed. The mean runs over rows that may see the key at that offset; an
+    offset that fewer than half of the rows may see is left out, or a sink of a short sample would pass for one.
+    """
+    if not observation.same_tokens:
+        return undefined(observation.pattern, *observation.pattern.shape[:2])
+    rows = (observation.visible_keys > 0).sum(-1)
+    reach = min(FARTHEST, observation.pattern.shape[-1] - 1)
+    best = undefined(observation.pattern, *observation.pattern.shape[:2])
+    for offset in range(-reach, reach + 1):
+        count = observation.seen.diagonal(offset, -2, -1).sum(-1)
+        mean = observation.mass.diagonal(offset, -2, -1).sum(-1) / count
+        best = torch.where((2 * count >= rows) & ~(best >= mean), mean, best)
+    return best
+
+
+METRIC = Metric(
+    name="offset_mass",
+    title="Mass on one offset",
+    summary="Most attention that any fixed relative position within eight tokens receives.",
+    observes="attention",
+    axes="head",
+    unit="fraction",
+    span=(0.0, 1.0),
+    direction="1 is a purely positional head, such as one that reads the previous token.",
+    healthy="No published band; previous-token heads of healthy models reach 1.",
+    formula="max over |d| <= 8 of mean over rows i that may see key i + d of A_i,i+d; offsets that fewer than half "
+    "of the rows may see are left out",
+    reference="Voita et al. 2019, Analyzing Multi-Head Self-Attention (positional heads); the measure is this project's",
+    compute=offset_mass,
+    absent_when="cross-attention: queries and keys are different tokens",
+)

@@ -1,0 +1,90 @@
+"""Small numerical routines that every room may use; nothing here knows what an audit is."""
+
+import math
+
+import torch
+from torch import Tensor
+
+RESOLUTION = 1e-7  # singular values below this share of the largest are rounding of the Gram matrix
+CHUNK = 2**22  # float64 entries worked on at once: 32 MB
+
+
+def rounded(value: float, digits: int = 6) -> float | None:
+    """`value` at `digits` significant digits, or None where it is not finite (JSON has no NaN)."""
+    value = float(value)
+    return float(f"{value:.{digits}g}") if math.isfinite(value) else None
+
+
+def undefined(like: Tensor, *shape: int) -> Tensor:
+    """A float64 tensor of NaN of that shape, on the device of `like`."""
+    return like.new_full(shape, math.nan, dtype=torch.float64)
+
+
+def masked_mean(values: Tensor, mask: Tensor, dim: int | tuple[int, ...]) -> Tensor:
+    """Mean of `values` over `dim` where `mask` holds; NaN where it holds nowhere."""
+    mask = mask.expand_as(values)
+    total = torch.where(mask, values, 0.0).sum(dim)
+    return total / mask.sum(dim)  # 0/0 is NaN, which is what 'nowhere' means
+
+
+def row_entropy(pattern: Tensor) -> Tensor:
+    """Shannon entropy in nats of each row along the last axis, as if it summed to 1; NaN for a row of zeros."""
+    total = pattern.sum(-1)
+    entropy: Tensor = total.log() - torch.special.xlogy(pattern, pattern).sum(-1) / total
+    return entropy.clamp_min(0.0)  # rounding may leave -1e-16 where all mass is on one key
+
+
+def singular_values(matrices: Tensor) -> Tensor:
+    """Singular values [..., min(rows, columns)] in float64, largest first, of a stack of matrices.
+
+    Taken from the eigenvalues of the smaller Gram matrix in float64, in half the time of a full decomposition
+    and within 1e-5 of it, relatively, down to singular values 1e-6 of the largest; what is smaller than
+    `RESOLUTION` times the largest is returned as 0. A matrix that is not finite has NaN for all.
+    """
+    stack = matrices.reshape(-1, *matrices.shape[-2:])
+    size = max(1, CHUNK // max(1, stack[:1].numel()))
+    values = torch.cat([_spectrum(part.double()) for part in torch.split(stack, size)])
+    return values.reshape(*matrices.shape[:-2], -1)
+
+
+def _spectrum(matrices: Tensor) -> Tensor:
+    """Singular values of a float64 stack [n, rows, columns] small enough to be worked on at once."""
+    rows, columns = matrices.shape[-2:]
+    gram = matrices @ matrices.mT if rows <= columns else matrices.mT @ matrices
+    finite = gram.isfinite().all(-1).all(-1)[:, None]
+    values = torch.linalg.eigvalsh(torch.where(finite[..., None], gram, 0.0)).flip(-1).clamp_min(0.0).sqrt()
+    values = torch.where(values < RESOLUTION * values[:, :1], 0.0, values)
+    return torch.where(finite, values, math.nan)
+
+
+def mean_cosine(left: Tensor, right: Tensor, mask: Tensor) -> Tensor:
+    """Mean cosine of each row of `left` with the same row of `right` where `mask` holds, float64 [batch].
+
+    Rows where either vector is zero have no angle and are left out; NaN where no row is left.
+
+    Args:
+        left: [batch, row, width].
+        right: [batch, row, width].
+        mask: bool [batch, row].
+    """
+    left, right = left.double(), right.double()
+    norms = torch.linalg.vector_norm(left, dim=-1) * torch.linalg.vector_norm(right, dim=-1)
+    return masked_mean((left * right).sum(-1) / norms, mask & (norms != 0), -1)
+
+
+def mean_pairwise_cosine(vectors: Tensor, mask: Tensor) -> Tensor:
+    """Mean cosine over all pairs of different rows where `mask` holds, float64 [batch].
+
+    Costs O(rows x width): the squared length of the sum of the unit vectors counts every pair twice and
+    every vector once with itself. Zero vectors have no direction and are left out; NaN for fewer than two rows.
+
+    Args:
+        vectors: [batch, row, width].
+        mask: bool [batch, row].
+    """
+    vectors = vectors.double()
+    norms = torch.linalg.vector_norm(vectors, dim=-1)
+    mask = mask & (norms != 0)
+    units = torch.where(mask[..., None], vectors / norms[..., None], 0.0)
+    count = mask.sum(-1)
+    return (units.sum(-2).square().sum(-1) - count) / (count * (count - 1))

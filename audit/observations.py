@@ -1,0 +1,138 @@
+"""What goes into a pass and what is seen in it: the waist that probes, models and metrics all speak.
+
+Axes are written `[batch, head, query, key]`; `scores` are before the softmax, `pattern` after it. Every observation
+covers ONE attention layer and one batch and is dropped as soon as the metrics have read it.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from audit import numerics
+
+SINK_MASS = 0.3  # Gu et al. (ICLR 2025): a key is a sink of a head that gives it more than this, on average
+SINK_HEADS = 0.25  # share of the layer's heads that makes an ordinary token a sink of the layer
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Token ids to feed, one row per sample; padding may stand on either side.
+
+    `documents` names the document each row was cut from: windows of one document are one cluster.
+    """
+
+    input_ids: Tensor  # int64 [batch, token]
+    tokens: Tensor  # bool [batch, token], False on padding
+    special: Tensor  # bool [batch, token], True on tokens the tokenizer added or reserves
+    samples: tuple[int, ...]  # index of each row in its probe
+    documents: tuple[str, ...]
+
+    def only(self, row: int, tokens: int) -> "Batch":
+        """One row, cut to its first `tokens` columns."""
+        part = (slice(row, row + 1), slice(tokens))
+        return Batch(
+            input_ids=self.input_ids[part],
+            tokens=self.tokens[part],
+            special=self.special[part],
+            samples=self.samples[row : row + 1],
+            documents=self.documents[row : row + 1],
+        )
+
+
+@dataclass(frozen=True)
+class AttentionObservation:
+    """One softmax attention layer in one batch.
+
+    A row of `pattern` sums to 1 over its visible keys, or to less where the family has a learned sink column.
+    """
+
+    layer: int  # index into coverage.layers
+    kind: Literal["self", "cross"]
+    pattern: Tensor  # float [batch, head, query, key]; 0 where not visible
+    visible: Tensor  # bool [batch, 1 or head, query, key]
+    queries: Tensor  # bool [batch, query], False on padding
+    keys: Tensor  # bool [batch, key], False on padding
+    special: Tensor  # bool [batch, key]
+    scores: Tensor | None = None  # float [batch, head, query, key], scaled, soft-capped and biased, unmasked
+    query: Tensor | None = None  # [batch, head, query, head_dim], after positional rotation
+    key: Tensor | None = None  # [batch, key_value_head, key, head_dim]
+    value: Tensor | None = None  # [batch, key_value_head, key, value_dim]
+    head_output: Tensor | None = None  # pattern @ value, [batch, head, query, value_dim], before W_O
+
+    @cached_property
+    def seen(self) -> Tensor:
+        """The pairs that count, bool [batch, 1 or head, query, key]: a real row and a key it may see."""
+        return self.visible & self.queries[:, None, :, None]
+
+    @cached_property
+    def visible_keys(self) -> Tensor:
+        """Number of keys each row may see, int64 [batch, 1 or head, query]; 0 on padded rows."""
+        return self.seen.sum(-1)
+
+    @cached_property
+    def causal(self) -> bool:
+        """Whether no row sees a key after itself (self-attention of a decoder)."""
+        square = self.pattern.shape[-1] == self.pattern.shape[-2]
+        return square and self.kind == "self" and not bool(self.seen.triu(1).any())
+
+    @cached_property
+    def same_tokens(self) -> bool:
+        """Whether query i and key i are the same token, so that distances between them have a meaning."""
+        return self.kind == "self" and torch.equal(self.queries, self.keys)
+
+    @cached_property
+    def mass(self) -> Tensor:
+        """The pattern as metrics read it, float64: 0 on padded rows and on keys a row may not see."""
+        return torch.where(self.seen, self.pattern.double(), 0.0)  # a padded row may hold NaN: never multiply
+
+    @cached_property
+    def singular_values(self) -> Tensor:
+        """Singular values of each pattern, float64 [batch, head, min(query, key)], largest first."""
+        return numerics.singular_values(self.mass)
+
+    @cached_property
+    def received(self) -> Tensor:
+        """Mean mass each key receives from the rows that may see it, float64 [batch, head, key]."""
+        return self.mass.sum(-2) / self.seen.sum(-2).clamp_min(1)
+
+    @cached_property
+    def sinks(self) -> Tensor:
+        """Attention sinks of each sample and head, bool [batch, head, key].
+
+        A key is a sink of a head when it receives more than `SINK_MASS` AND it is one by position or by
+        agreement: the first token, a special token, or a key that more than a quarter of the layer's heads
+        (and at least two) treat so. A single head staring at an ordinary token is not a sink but a finding.
+        """
+        strong = self.received > SINK_MASS
+        heads = strong.shape[1]
+        agreed = strong.sum(1, keepdim=True) > max(1.0, SINK_HEADS * heads)
+        first = torch.zeros_like(self.keys)
+        first.scatter_(1, self.keys.int().argmax(-1, keepdim=True), True)
+        by_position = (first | (self.special & self.keys))[:, None]
+        return strong & (agreed | by_position)
+
+
+@dataclass(frozen=True)
+class ResidualObservation:
+    """The residual stream around one attention layer and, where it has one, its block's MLP."""
+
+    layer: int  # index into coverage.layers
+    opens_block: bool  # False for a second attention layer of the block (cross-attention)
+    tokens: Tensor  # bool [batch, token], False on padding
+    sinks: Tensor  # bool [batch, token], sinks of any head of this layer
+    before: Tensor  # [batch, token, width] entering the attention sublayer
+    between: Tensor | None  # after the attention update was added (None in parallel blocks)
+    after: Tensor  # leaving the block
+    attention_update: Tensor | None  # what the attention sublayer added
+    mlp_update: Tensor | None  # what the MLP sublayer added
+
+
+@dataclass(frozen=True)
+class WeightObservation:
+    """What is read from the weights of one attention layer, without data."""
+
+    layer: int
+    output: Tensor | None  # slices of W_O, [head, value_dim, width]; None where no such matrix was seen

@@ -1,0 +1,82 @@
+"""From a depth and a user's options to a checked plan: which probes are fed and which metrics are measured."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from audit import catalog
+from audit.checkpoint.opening import Checkpoint
+from audit.definitions import Metric, Probe
+from audit.errors import UnusableInput
+from audit.identity import digest_of
+from audit.probes.files import looks_like_file, read_probe_file
+from audit.results import Plan
+
+SMALLEST_LENGTH = 16  # tokens; below it an attention pattern says next to nothing
+
+_OUTSIDE = {"threads", "allow_pickle", "show_text", "confirm"}  # change what is said, not what is measured
+_LIMITS = {"samples": (1, 100_000), "max_length": (SMALLEST_LENGTH, 131_072), "batch_size": (1, 1_024)}
+_CHOICES = {"depth": ("quick", "standard", "full"), "dtype": ("float32", "bfloat16", "float16")}
+
+
+def checked(plan: Plan) -> Plan:
+    """`plan` itself, once every value was found usable; UnusableInput names the first that is not."""
+    for option, (low, high) in _LIMITS.items():
+        value = getattr(plan, option)
+        if not low <= value <= high:
+            raise UnusableInput(f"--{option.replace('_', '-')} {value} is outside {low}..{high}")
+    for option, known in _CHOICES.items():
+        if getattr(plan, option) not in known:
+            raise UnusableInput(f"--{option} {getattr(plan, option)!r} is none of {', '.join(known)}")
+    if plan.seed < 0:
+        raise UnusableInput(f"--seed {plan.seed} is negative; give 0 or more")
+    if plan.threads is not None and plan.threads < 1:
+        raise UnusableInput(f"--threads {plan.threads} is below 1")
+    return plan
+
+
+def probes(plan: Plan) -> tuple[Probe, ...]:
+    """The probes to feed: those named, or those that belong to the depth."""
+    if not plan.probes:
+        return tuple(probe for probe in catalog.probes().values() if plan.depth in probe.depths)
+    known = catalog.probes()
+    return tuple(
+        read_probe_file(name)
+        if looks_like_file(name)
+        else next(iter(catalog.chosen("probe", (name,), known).values()))
+        for name in dict.fromkeys(plan.probes)
+    )
+
+
+def metrics(plan: Plan) -> tuple[Metric, ...]:
+    """The metrics to measure: those named, or those that belong to the depth."""
+    if plan.metrics:
+        return tuple(catalog.chosen("metric", plan.metrics, catalog.metrics()).values())
+    return tuple(metric for metric in catalog.metrics().values() if plan.depth in metric.depths)
+
+
+def record(plan: Plan, fed: Sequence[Probe]) -> dict[str, object]:
+    """`plan` as plain JSON values, probes by name: a path is provenance and says nothing about what was measured."""
+    fields = dataclasses.asdict(plan) | {
+        "probes": [probe.name for probe in fed],
+        "metrics": list(plan.metrics),
+    }
+    return {key: value for key, value in fields.items() if key not in _OUTSIDE}
+
+
+def measurement_id(
+    checkpoint: Checkpoint,
+    plan: Plan,
+    fed: Sequence[Probe],
+    measured: Sequence[Metric],
+    *,
+    engine: Mapping[str, str],
+) -> str:
+    """Digest of everything that decides a number: files, texts, sampling, metrics, precision, versions.
+
+    The batch size is not in it: its effect is bounded by the contract (1e-4 relative in float32, same findings).
+    """
+    sampling = {key: value for key, value in record(plan, fed).items() if key not in {"batch_size", "probes"}}
+    adapter = checkpoint.adapter.digest if checkpoint.adapter else None
+    texts = [digest_of([[document.id, document.text] for document in probe.documents()]) for probe in fed]
+    names = [metric.name for metric in measured]
+    return digest_of([checkpoint.digest, adapter, texts, sampling, names, dict(engine)])

@@ -1,0 +1,261 @@
+"""What an audit says: frozen records that are written to `audit.json` and read back; no torch here.
+
+Absent is absent with a reason: a number that could not be had is None and a `reason`/`absent` says why.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+SCHEMA_VERSION = "1.0"
+
+Severity = Literal["info", "watch", "fail"]
+Verdict = Literal["pass", "watch", "fail", "inconclusive"]
+Depth = Literal["quick", "standard", "full"]
+# one number, [layer], or [layer][head]
+Values = float | None | list[float | None] | list[list[float | None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to do: everything here that changes a number is part of the measurement's identity."""
+
+    depth: Depth = "standard"
+    probes: tuple[str, ...] = ()  # names or files; empty = by depth
+    samples: int = 32
+    max_length: int = 128
+    batch_size: int = 8
+    seed: int = 0
+    metrics: tuple[str, ...] = ()  # empty = by depth
+    chat: bool = False
+    device: str = "cpu"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    threads: int | None = None
+    confirm: bool = True
+    allow_pickle: bool = False
+    show_text: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileDigest:
+    """One file of the checkpoint."""
+
+    name: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """The checkpoint that was audited."""
+
+    digest: str
+    model_type: str
+    architecture: str
+    task: Literal["causal", "masked", "encoder", "seq2seq"]
+    parameters: int
+    blocks: int
+    heads: int  # query heads of the widest observed layer
+    kv_heads: int
+    files: tuple[FileDigest, ...]
+    adapter: str | None = None  # digest of the LoRA adapter merged into it
+    nonfinite: tuple[tuple[str, int], ...] = ()  # tensors holding NaN or infinity, and how many
+    remarks: tuple[str, ...] = ()  # e.g. an ignored auto_map, tensors outside the observed path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerCoverage:
+    """One attention layer, observed or not."""
+
+    index: int
+    name: str
+    block: int
+    stack: Literal["encoder", "decoder"]
+    kind: Literal["self", "cross"]
+    heads: int
+    kv_heads: int
+    observed: bool
+    path: Literal["fused", "tiles", "eager"] | None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """A metric that could not be measured anywhere on a probe."""
+
+    metric: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeCoverage:
+    """A probe as it was really fed."""
+
+    name: str
+    digest: str
+    samples: int
+    documents: int
+    tokens: int
+    remark: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """What was looked at and, above all, what was not."""
+
+    layers: tuple[LayerCoverage, ...]
+    skipped: tuple[Skipped, ...]
+    probes: tuple[ProbeCoverage, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """A metric on a probe: mean over documents with its 95% interval; arrays are [layer][head] or [layer]."""
+
+    value: Values
+    low: Values = None
+    high: Values = None
+    n: int = 0  # documents
+    bound: Literal["at_least"] | None = None
+    absent: str | None = None  # reason, where `value` or the interval is missing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """The outcome of one rule; every rule leaves one."""
+
+    rule: str
+    outcome: Literal["flagged", "passed", "not_applicable", "not_measured"]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """One number a judgement rests on."""
+
+    metric: str
+    probe: str | None
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    null: float | None = None
+    threshold: float | None = None
+    direction: Literal["below", "above"] | None = None  # which side of the threshold is the fault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmation:
+    """Whether taking the thing out bore the finding out."""
+
+    status: Literal["confirmed", "not_confirmed", "needs_more_samples", "not_attempted", "absolute"]
+    reason: str
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A judgement with its evidence."""
+
+    id: str  # rule, layer and head: stable between runs
+    rule: str
+    severity: Severity
+    layer: int | None
+    head: int | None
+    cause: str
+    statement: str
+    evidence: tuple[Evidence, ...]
+    confirmation: Confirmation
+    mitigation: str
+    remedy: str | None
+    references: tuple[str, ...]
+    limits: str
+    reproduce: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exhibit:
+    """A file under `exhibits/` that a report may draw."""
+
+    id: str
+    kind: str
+    finding: str | None
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodRecord:
+    """What a metric is, so that a report can be drawn from the audit alone, years later."""
+
+    title: str
+    summary: str
+    unit: str
+    axes: Literal["head", "layer"]
+    span: tuple[float, float | None]
+    direction: str
+    healthy: str
+    formula: str
+    reference: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleRecord:
+    """What a rule is and the thresholds it judged with."""
+
+    title: str
+    summary: str
+    criterion: str
+    thresholds: dict[str, float]
+    mitigation: str
+    limits: str
+    references: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyRecord:
+    """The policy that judged, and the waivers in force or expired."""
+
+    name: str
+    digest: str
+    waivers: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """How this audit came about; outside the digests."""
+
+    path: str
+    versions: dict[str, str]
+    device: str
+    dtype: str
+    threads: int
+    started: str  # ISO 8601, UTC
+    seconds: float
+    command: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """Everything; `audit.json` is exactly this."""
+
+    schema_version: str
+    audit_id: str
+    measurement_id: str
+    subject: Subject
+    plan: dict[str, Any]
+    policy: PolicyRecord
+    provenance: Provenance
+    coverage: Coverage
+    measurements: dict[str, dict[str, Measurement]]  # metric -> probe -> measurement
+    methods: dict[str, MethodRecord]  # metric -> what it is
+    rules: dict[str, RuleRecord]  # rule -> what it is
+    checks: tuple[Check, ...]
+    findings: tuple[Finding, ...]
+    exhibits: tuple[Exhibit, ...]
+    verdict: Verdict
+
+
+def is_number(value: float | None) -> bool:
+    """Whether `value` is a finite number."""
+    return value is not None and math.isfinite(value)

@@ -1,0 +1,84 @@
+"""Flags models whose tokens became one common vector towards the end of the depth."""
+
+from audit.definitions import Case, Cell, Judgement, NotMeasured, Rule, Suspicion
+from audit.results import Evidence
+
+_SIMILARITY, _RANK = "token_similarity_without_sink", "token_effective_rank"
+
+
+def judge(case: Case) -> Judgement:
+    """One suspicion at the first layer from which the tokens stay collapsed to the end, on every text probe."""
+    probes = [probe for probe in case.texts() if any(case.cells(_SIMILARITY, probe))]
+    if not probes:
+        return NotMeasured(f"{_SIMILARITY} was not measured on any text probe")
+    onsets = [_onset(case, probe) for probe in probes]
+    reached = [layer for layer in onsets if layer is not None]
+    if len(reached) < len(onsets):
+        return ()
+    layer = max(reached)
+    depth = max(cell.layer for cell in case.cells(_SIMILARITY, probes[0]))
+    evidence = tuple(item for probe in probes for item in _evidence(case, probe, depth))
+    return (
+        Suspicion(
+            layer=layer,
+            statement=f"From layer {layer} to the last, the tokens are nearly one common vector: what distinguishes "
+            "them is lost to every later layer.",
+            evidence=evidence,
+            cause="attention averages tokens faster than skips and MLPs tell them apart: weak skips, a missing "
+            "residual scale or too small queries and keys",
+        ),
+    )
+
+
+def _onset(case: Case, probe: str) -> int | None:
+    """The first layer from which every later one is collapsed too; None where the last is not."""
+    onset = None
+    for cell in reversed(list(case.cells(_SIMILARITY, probe))):
+        if not _collapsed(case, probe, cell):
+            break
+        onset = cell.layer
+    return onset
+
+
+def _collapsed(case: Case, probe: str, similarity: Cell) -> bool:
+    rank = case.cell(_RANK, probe, similarity.layer)
+    lower = similarity.value if similarity.low is None else similarity.low
+    few = rank is not None and rank.value <= case.thresholds["effective_rank"]
+    return lower >= case.thresholds["similarity"] and few
+
+
+def _evidence(case: Case, probe: str, layer: int) -> tuple[Evidence, ...]:
+    """Similarity and rank of the last layer."""
+    limits = ((_SIMILARITY, "similarity", "above"), (_RANK, "effective_rank", "below"))
+    return tuple(
+        Evidence(
+            metric=metric,
+            probe=probe,
+            value=cell.value,
+            low=cell.low,
+            high=cell.high,
+            n=cell.n,
+            threshold=case.thresholds[threshold],
+            direction="above" if side == "above" else "below",
+        )
+        for metric, threshold, side in limits
+        if (cell := case.cell(metric, probe, layer)) is not None
+    )
+
+
+RULE = Rule(
+    name="rank_collapse_depth",
+    title="Rank collapse in depth",
+    summary="tokens that became one common vector towards the last layers",
+    criterion="from some layer to the last: 95% lower bound of token_similarity_without_sink >= `similarity` AND "
+    "token_effective_rank <= `effective_rank`, on every text probe",
+    judge=judge,
+    mitigation="Scale residual branches by 1/sqrt(depth), strengthen the skips, move to pre-norm, or raise the initial "
+    "scale of W_Q and W_K; a trained model cannot be mended without training.",
+    limits="Healthy causal models reach a raw cosine of 0.97 by a few massive channels; the effective rank guards "
+    "against that. Judged on the residual stream, not on gradients.",
+    references=(
+        "Dong, Cordonnier & Loukas 2021 (attention loses rank doubly exponentially with depth)",
+        "Noci et al. 2022, arXiv 2206.03126",
+    ),
+)

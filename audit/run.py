@@ -1,0 +1,287 @@
+"""One audit, top to bottom: load, feed, observe, measure, judge."""
+
+import dataclasses
+import datetime as dt
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from audit import plan as planning
+from audit import policy as policies
+from audit.checkpoint.opening import Checkpoint
+from audit.definitions import Metric, Probe
+from audit.errors import NothingObserved
+from audit.exhibits import draw_patterns
+from audit.identity import digest_of
+from audit.judge import judge
+from audit.measure import WEIGHTS, Recorder, Table, summarised, weighed
+from audit.models.coverage import observed, survey
+from audit.models.loading import LoadedModel, load_model
+from audit.models.observing import observe
+from audit.models.weights import nonfinite_tensors, weight_observations
+from audit.policy import Policy
+from audit.probes.sampling import Feed, feed, needs_tokenizer
+from audit.progress import Progress
+from audit.results import (
+    SCHEMA_VERSION,
+    Audit,
+    Coverage,
+    LayerCoverage,
+    Measurement,
+    MethodRecord,
+    Plan,
+    ProbeCoverage,
+    Provenance,
+    Skipped,
+)
+from audit.store import EXHIBITS, MEASUREMENTS
+from audit.version import ENGINE
+
+
+class Request(NamedTuple):
+    """What is asked for, resolved: the checkpoint opened, the names looked up, the ids known before any work."""
+
+    checkpoint: Checkpoint
+    plan: Plan
+    policy: Policy
+    probes: tuple[Probe, ...]
+    metrics: tuple[Metric, ...]
+    measurement_id: str
+    audit_id: str
+    command: str
+
+
+def request(checkpoint: Checkpoint, plan: Plan, policy: Policy, *, command: str) -> Request:
+    """Everything that can be known and refused before the model is loaded."""
+    planning.checked(plan)
+    probes, metrics = planning.probes(plan), planning.metrics(plan)
+    measurement_id = planning.measurement_id(checkpoint, plan, probes, metrics, engine=_engine())
+    return Request(
+        checkpoint,
+        plan,
+        policy,
+        probes,
+        metrics,
+        measurement_id,
+        audit_id(measurement_id, policy, confirm=plan.confirm),
+        command,
+    )
+
+
+def audit_id(measurement_id: str, policy: Policy, *, confirm: bool) -> str:
+    """Identity of the judgement: the measurement, the policy and, where a waiver may expire, the day."""
+    today = dt.datetime.now(dt.UTC).date()
+    day = today.isoformat() if any("expires" in waiver for waiver in policy.waivers) else None
+    return digest_of([measurement_id, policy.record(today).digest, day, confirm])[:16]
+
+
+def run(asked: Request, folder: Path, progress: Progress) -> Audit:
+    """The audit; `measurements.parquet` and the exhibits are written into `folder` on the way."""
+    started, clock = dt.datetime.now(dt.UTC), time.monotonic()
+    if asked.plan.threads:
+        torch.set_num_threads(asked.plan.threads)
+    with progress.stage("load", 1) as advance:
+        loaded = load_model(
+            asked.checkpoint, dtype=getattr(torch, asked.plan.dtype), device=asked.plan.device
+        )
+        layers = survey(loaded.model)
+        advance(1)
+    feeds, unfed = _feeds(asked, loaded)
+    measurements, layers = _measured(asked, loaded, layers, feeds, folder=folder, progress=progress)
+    coverage = Coverage(
+        layers=layers,
+        skipped=unfed + _skipped(measurements),
+        probes=tuple(_probe_coverage(fed) for fed in feeds),
+    )
+    subject = dataclasses.replace(
+        loaded.subject,
+        nonfinite=nonfinite_tensors(loaded.model),
+        heads=max(layer.heads for layer in layers),
+        kv_heads=max(layer.kv_heads for layer in layers),
+    )
+    judged = judge(subject, coverage, measurements, asked.policy, reproduce=_replay(asked.plan))
+    policy_record = asked.policy.record(started.date())
+    (folder / EXHIBITS).mkdir()
+    exhibits = draw_patterns(
+        judged.findings, loaded, feeds, layers, folder / EXHIBITS, show_text=asked.plan.show_text
+    )
+    return Audit(
+        schema_version=SCHEMA_VERSION,
+        audit_id=asked.audit_id,
+        measurement_id=asked.measurement_id,
+        subject=subject,
+        plan=planning.record(asked.plan, asked.probes),
+        policy=policy_record,
+        provenance=_provenance(asked, started, time.monotonic() - clock),
+        coverage=coverage,
+        measurements=measurements,
+        methods={metric.name: _method(metric) for metric in asked.metrics},
+        rules=judged.rules,
+        checks=judged.checks,
+        findings=judged.findings,
+        exhibits=exhibits,
+        verdict=policies.verdict(judged.findings, judged.checks, asked.policy, policy_record),
+    )
+
+
+def rejudged(audit: Audit, asked: Request) -> Audit:
+    """The same measurements under another policy: nothing is measured again."""
+    judged = judge(
+        audit.subject, audit.coverage, audit.measurements, asked.policy, reproduce=_replay(asked.plan)
+    )
+    record = asked.policy.record(dt.datetime.now(dt.UTC).date())
+    known = {finding.id for finding in judged.findings}
+    return dataclasses.replace(
+        audit,
+        audit_id=asked.audit_id,
+        policy=record,
+        provenance=dataclasses.replace(audit.provenance, command=asked.command),
+        rules=judged.rules,
+        checks=judged.checks,
+        findings=judged.findings,
+        exhibits=tuple(e for e in audit.exhibits if e.finding is None or e.finding in known),
+        verdict=policies.verdict(judged.findings, judged.checks, asked.policy, record),
+    )
+
+
+def _feeds(asked: Request, loaded: LoadedModel) -> tuple[tuple[Feed, ...], tuple[Skipped, ...]]:
+    """The probes cut into batches; one that needs a tokenizer is left out, with the reason, where there is none."""
+    fed, unfed = [], []
+    for probe in asked.probes:
+        if loaded.tokenizer is None and needs_tokenizer(probe) and not asked.plan.probes:
+            reason = f"probe {probe.name!r} needs a tokenizer and the checkpoint has none"
+            unfed.append(Skipped(metric="all", reason=reason))
+        else:
+            fed.append(_fed(probe, loaded, asked.plan))
+    return tuple(fed), tuple(unfed)
+
+
+def _fed(probe: Probe, loaded: LoadedModel, plan: Plan) -> Feed:
+    tokenizer, config = loaded.tokenizer, loaded.text_config
+    return feed(
+        probe,
+        tokenizer=tokenizer,
+        vocab_size=config.vocab_size,
+        special_ids=tuple(tokenizer.all_special_ids) if tokenizer else (),
+        plan=plan,
+        max_positions=getattr(config, "max_position_embeddings", None),
+        pad_id=getattr(tokenizer, "pad_token_id", None) or getattr(config, "pad_token_id", None) or 0,
+    )
+
+
+def _measured(
+    asked: Request,
+    loaded: LoadedModel,
+    layers: tuple[LayerCoverage, ...],
+    feeds: Sequence[Feed],
+    *,
+    folder: Path,
+    progress: Progress,
+) -> tuple[dict[str, dict[str, Measurement]], tuple[LayerCoverage, ...]]:
+    seen: set[int] = set()
+    by_probe: dict[str, dict[str, Measurement]] = {}
+    with Table(folder / MEASUREMENTS) as table:
+        for fed in feeds:
+            recorder = Recorder(asked.metrics, layers, fed.samples)
+            with progress.stage(f"observe {fed.name}", len(fed.batches)) as advance:
+                for batch in fed.batches:
+                    recorder.begin(batch)
+                    seen |= observe(loaded.model, batch, recorder, layers=layers).seen
+                    advance(1)
+            table.write(fed.name, recorder.values)
+            documents = [document for batch in fed.batches for document in batch.documents]
+            by_probe[fed.name] = summarised(
+                recorder.values, asked.metrics, layers, documents, asked.plan.seed
+            )
+    layers = observed(layers, seen)
+    if not seen:
+        raise NothingObserved(
+            f"no attention layer of {asked.checkpoint.model_type!r} could be observed: {layers[0].reason}"
+        )
+    by_probe[WEIGHTS] = weighed(asked.metrics, layers, weight_observations(loaded.model, layers))
+    return {
+        metric.name: {probe: found[metric.name] for probe, found in by_probe.items() if metric.name in found}
+        for metric in asked.metrics
+    }, layers
+
+
+def _skipped(measurements: dict[str, dict[str, Measurement]]) -> tuple[Skipped, ...]:
+    """The metrics without one number on any probe."""
+    return tuple(
+        Skipped(metric=name, reason=next((m.absent for m in probes.values() if m.absent), "nothing was fed"))
+        for name, probes in measurements.items()
+        if not any(_has_numbers(m) for m in probes.values())
+    )
+
+
+def _has_numbers(measurement: Measurement) -> bool:
+    return measurement.value is not None and bool(
+        np.isfinite(np.array(_flat(measurement.value), dtype=np.float64)).any()
+    )
+
+
+def _flat(values: Any) -> list[float | None]:
+    return [v for row in values for v in _flat(row)] if isinstance(values, list) else [values]
+
+
+def _probe_coverage(fed: Feed) -> ProbeCoverage:
+    return ProbeCoverage(
+        name=fed.name,
+        digest=fed.digest,
+        samples=fed.samples,
+        documents=fed.documents,
+        tokens=fed.tokens,
+        remark=fed.remark,
+    )
+
+
+def _method(metric: Metric) -> MethodRecord:
+    return MethodRecord(
+        title=metric.title,
+        summary=metric.summary,
+        unit=metric.unit,
+        axes=metric.axes,
+        span=metric.span,
+        direction=metric.direction,
+        healthy=metric.healthy,
+        formula=metric.formula,
+        reference=metric.reference,
+    )
+
+
+def _engine() -> dict[str, str]:
+    return {"attention-audit": ENGINE, "torch": torch.__version__, "transformers": version("transformers")}
+
+
+def _provenance(asked: Request, started: dt.datetime, seconds: float) -> Provenance:
+    return Provenance(
+        path=str(asked.checkpoint.directory / (asked.checkpoint.gguf_file or "")),
+        versions={**_engine(), "python": platform.python_version(), "platform": sys.platform},
+        device=asked.plan.device,
+        dtype=asked.plan.dtype,
+        threads=torch.get_num_threads(),
+        started=started.isoformat(timespec="seconds"),
+        seconds=round(seconds, 3),
+        command=asked.command,
+    )
+
+
+def _replay(plan: Plan) -> str:
+    """The command that measures this again; the path stays a placeholder, for it is no part of the audit."""
+    default = Plan()
+    words = ["attnaudit run CHECKPOINT"]
+    for name in ("depth", "samples", "max_length", "batch_size", "seed", "device", "dtype"):
+        value = getattr(plan, name)
+        if value != getattr(default, name):
+            words.append(f"--{name.replace('_', '-')} {value}")
+    words += [f"--probe {Path(probe).name}" for probe in plan.probes]
+    words += [f"--metric {metric}" for metric in plan.metrics]
+    words += ["--chat"] if plan.chat else []
+    return " ".join(words)

@@ -1,0 +1,148 @@
+"""The store: published audits in a folder, one folder each, that exist when their manifest exists.
+
+An attempt writes into a hidden folder of its own inside the store and becomes visible by ONE rename, which fails when
+the audit is there already: nothing half-made is ever seen, and of two attempts at the same audit one wins.
+"""
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from audit.errors import MachineFault, UnusableInput
+from audit.identity import digest_of_file
+from audit.results import SCHEMA_VERSION, Audit
+
+MANIFEST = "manifest.json"
+AUDIT = "audit.json"
+MEASUREMENTS = "measurements.parquet"
+EXHIBITS = "exhibits"
+_ATTEMPT = ".attempt-"
+_OURS = {errno.ENOTEMPTY, errno.EEXIST}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A published audit and where it stands."""
+
+    folder: Path
+    audit: Audit
+
+
+@contextmanager
+def attempt(store: Path) -> Iterator[Path]:
+    """A folder to write an audit into; whatever is still there at the end is removed."""
+    fresh = not store.exists()
+    with faults_of_the_disk(store):
+        store.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=_ATTEMPT, dir=store))
+        folder.chmod(0o755)  # mkdtemp's 0700 would hide the published audit from other readers
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if fresh:
+            with suppress(OSError):  # holds an audit by now: stays
+                store.rmdir()
+
+
+def write_audit(audit: Audit, folder: Path) -> None:
+    """Write `audit.json`: sorted keys, two-space indent, UTF-8, a newline at the end."""
+    data = msgspec.json.format(msgspec.json.encode(audit, order="sorted"), indent=2)
+    (folder / AUDIT).write_bytes(data + b"\n")
+
+
+def write_manifest(folder: Path) -> None:
+    """List every file of `folder` with its digest; written last, replaced in one step."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    digests = {path.relative_to(folder).as_posix(): digest_of_file(path) for path in files}
+    temporary = folder / f".{MANIFEST}"
+    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(digests), indent=2) + b"\n")
+    temporary.replace(folder / MANIFEST)
+
+
+def publish(folder: Path, store: Path, audit_id: str, *, replace: bool = False) -> Path:
+    """Make the finished attempt visible as `store/audit_id`; the one that is there stays, unless replaced."""
+    target = store / audit_id
+    with faults_of_the_disk(store):
+        write_manifest(folder)
+        if replace and target.exists():
+            target.rename(Path(tempfile.mkdtemp(prefix=_ATTEMPT, dir=store)) / "replaced")
+        try:
+            folder.rename(target)
+        except OSError as error:
+            if error.errno not in _OURS:
+                raise
+    for left in store.glob(f"{_ATTEMPT}*/replaced"):
+        shutil.rmtree(left.parent, ignore_errors=True)
+    return target
+
+
+def exists(store: Path, audit_id: str) -> bool:
+    """Whether that audit was published."""
+    return (store / audit_id / MANIFEST).is_file()
+
+
+def read(folder: Path) -> Audit:
+    """The audit in `folder`; UnusableInput when there is none, it is of another schema or it was edited."""
+    if not (folder / MANIFEST).is_file():
+        raise UnusableInput(f"no published audit in {str(folder)!r}: it has no {MANIFEST}")
+    try:
+        data = (folder / AUDIT).read_bytes()
+        digests = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=dict[str, str])
+        version = msgspec.json.decode(data, type=dict[str, msgspec.Raw]).get("schema_version")
+        if version is None or bytes(version) != f'"{SCHEMA_VERSION}"'.encode():
+            raise UnusableInput(
+                f"{str(folder / AUDIT)!r} has schema {version!r}; this version reads {SCHEMA_VERSION}"
+            )
+        audit = msgspec.json.decode(data, type=Audit)
+    except FileNotFoundError as error:
+        raise UnusableInput(f"{error.filename!r} is missing: run the audit again with --force") from None
+    except msgspec.DecodeError as error:
+        raise UnusableInput(
+            f"{str(folder)!r} holds a damaged audit ({error}): run it again with --force"
+        ) from None
+    if digests.get(AUDIT) != digest_of_file(folder / AUDIT):
+        raise UnusableInput(
+            f"{str(folder / AUDIT)!r} was edited after publication: its digest is not the manifest's"
+        )
+    return audit
+
+
+def entries(store: Path) -> tuple[Entry, ...]:
+    """Every published audit of the store, newest first; folders without a manifest are not audits."""
+    if not store.is_dir():
+        raise UnusableInput(f"no store at {str(store)!r}: name the folder given to `attnaudit run -o`")
+    found = [
+        Entry(folder, read(folder)) for folder in sorted(store.iterdir()) if (folder / MANIFEST).is_file()
+    ]
+    return tuple(sorted(found, key=lambda entry: entry.audit.provenance.started, reverse=True))
+
+
+def find(store: Path, audit_id: str) -> Entry:
+    """The audit whose id begins with `audit_id`; UnusableInput unless exactly one does."""
+    if not store.is_dir():
+        raise UnusableInput(f"no store at {str(store)!r}: name the folder given to `attnaudit run -o`")
+    names = [f.name for f in store.iterdir() if f.name.startswith(audit_id) and (f / MANIFEST).is_file()]
+    if len(names) != 1:
+        what = "no audit" if not names else f"{len(names)} audits"
+        raise UnusableInput(f"{what} in {str(store)!r} with an id that begins with {audit_id!r}")
+    return Entry(store / names[0], read(store / names[0]))
+
+
+@contextmanager
+def faults_of_the_disk(place: Path) -> Iterator[None]:
+    """Turn what a disk refuses into one clear line."""
+    try:
+        yield
+    except OSError as error:
+        what = os.strerror(error.errno) if error.errno else str(error)
+        raise MachineFault(
+            f"cannot write to {str(place)!r}: {what}; free space, or give another folder with -o. Nothing was published"
+        ) from error

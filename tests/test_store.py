@@ -1,0 +1,109 @@
+"""The store: an audit is there whole or not at all."""
+
+import errno
+import threading
+
+import msgspec
+import pytest
+from tests.report.example import example_audit
+
+from audit import store
+from audit.errors import MachineFault, UnusableInput
+
+
+def published(folder, audit, **options):
+    with store.attempt(folder) as attempt:
+        store.write_audit(audit, attempt)
+        return store.publish(attempt, folder, audit.audit_id, **options)
+
+
+def test_a_published_audit_reads_back_equal(tmp_path):
+    """What was written is what is read; nothing else is left in the store."""
+    audit = example_audit()
+    published(tmp_path / "store", audit)
+
+    (entry,) = store.entries(tmp_path / "store")
+    assert entry.audit == audit
+    assert [path.name for path in (tmp_path / "store").iterdir()] == [audit.audit_id]
+
+
+def test_an_attempt_that_fails_leaves_nothing(tmp_path):
+    """Neither a folder nor, where it was made for the attempt, the store."""
+    with pytest.raises(RuntimeError), store.attempt(tmp_path / "store") as folder:
+        (folder / "half").write_text("made")
+        raise RuntimeError
+    assert not (tmp_path / "store").exists()
+
+
+def test_of_two_attempts_one_wins_and_is_whole(tmp_path):
+    """Eight threads publish the same audit at once: one folder, its manifest true."""
+    audit = example_audit()
+    threads = [threading.Thread(target=published, args=(tmp_path, audit)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [path.name for path in tmp_path.iterdir()] == [audit.audit_id]
+    assert store.read(tmp_path / audit.audit_id) == audit
+
+
+def test_replacing_leaves_the_new_one_alone(tmp_path):
+    """`--force` swaps the audit and sweeps the old one away."""
+    audit = example_audit()
+    first = published(tmp_path, audit)
+    (first / "mark").touch()
+    published(tmp_path, audit, replace=True)
+    assert [path.name for path in tmp_path.iterdir()] == [audit.audit_id]
+    assert not (first / "mark").exists()
+
+
+def test_a_folder_without_manifest_is_no_audit(tmp_path):
+    """Readers trust nothing but the manifest."""
+    audit = example_audit()
+    folder = published(tmp_path, audit)
+    (folder / store.MANIFEST).unlink()
+    assert store.entries(tmp_path) == ()
+    with pytest.raises(UnusableInput, match="no published audit"):
+        store.read(folder)
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda data: data.replace(b'"watch"', b'"pass"', 1), "was edited"),
+        (lambda data: data[: len(data) // 2], "damaged"),
+        (lambda data: data.replace(b'"schema_version": "1.0"', b'"schema_version": "9.0"'), "schema"),
+    ],
+    ids=["edited", "truncated", "another schema"],
+)
+def test_a_changed_audit_is_noticed(tmp_path, edit, said):
+    """An edit, a truncation and a foreign schema are each told apart."""
+    folder = published(tmp_path, example_audit())
+    path = folder / store.AUDIT
+    path.write_bytes(edit(path.read_bytes()))
+    with pytest.raises(UnusableInput, match=said):
+        store.read(folder)
+
+
+def test_find_takes_an_unambiguous_beginning(tmp_path):
+    """As with commits: enough letters to be the only one."""
+    audit = example_audit()
+    published(tmp_path, audit)
+    assert store.find(tmp_path, audit.audit_id[:5]).audit == audit
+    with pytest.raises(UnusableInput, match="no audit"):
+        store.find(tmp_path, "zzz")
+
+
+def test_a_full_disk_is_one_clear_line(tmp_path):
+    """The operating system's reason and what to do."""
+    with pytest.raises(MachineFault, match="No space left on device.*-o"), store.faults_of_the_disk(tmp_path):
+        raise OSError(errno.ENOSPC, "x")
+
+
+def test_audit_json_is_canonical(tmp_path):
+    """Keys are sorted and no NaN is written, so equal audits are equal bytes."""
+    folder = published(tmp_path, example_audit())
+    text = (folder / store.AUDIT).read_text("utf-8")
+    content = msgspec.json.decode(text)
+    assert list(content) == sorted(content)
+    assert "NaN" not in text

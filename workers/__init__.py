@@ -1,0 +1,1 @@
+"""Queue, schedules and the command line that mounts the library's."""
