@@ -14,6 +14,7 @@ from torch import Tensor
 from audit import numerics
 
 SINK_MASS = 0.3  # Gu et al. (ICLR 2025): a key is a sink of a head that gives it more than this, on average
+SINK_ROWS = 8  # fewer rows cannot tell a sink from a token that looks at itself at the end of a causal sample
 SINK_HEADS = 0.25  # share of the layer's heads that makes an ordinary token a sink of the layer
 
 
@@ -102,11 +103,13 @@ class AttentionObservation:
     def sinks(self) -> Tensor:
         """Attention sinks of each sample and head, bool [batch, head, key].
 
-        A key is a sink of a head when it receives more than `SINK_MASS` AND it is one by position or by
-        agreement: the first token, a special token, or a key that more than a quarter of the layer's heads
-        (and at least two) treat so. A single head staring at an ordinary token is not a sink but a finding.
+        A key is a sink of a head when at least `SINK_ROWS` rows may see it (all, in a shorter sample), they give
+        it more than `SINK_MASS` on average, AND it is one by position or by agreement: the first token, a special
+        token, or a key that more than a quarter of the layer's heads (and at least two) treat so. A single head
+        staring at an ordinary token is not a sink but a finding.
         """
-        strong = self.received > SINK_MASS
+        witnesses = self.queries.sum(-1).clamp_max(SINK_ROWS)[:, None, None]
+        strong = (self.received > SINK_MASS) & (self.seen.sum(-2) >= witnesses)
         heads = strong.shape[1]
         agreed = strong.sum(1, keepdim=True) > max(1.0, SINK_HEADS * heads)
         first = torch.zeros_like(self.keys)

@@ -21,12 +21,12 @@ def offset_mass(observation: AttentionObservation) -> Tensor:
         return undefined(observation.pattern, *observation.pattern.shape[:2])
     rows = (observation.visible_keys > 0).sum(-1)
     reach = min(FARTHEST, observation.pattern.shape[-1] - 1)
-    best = undefined(observation.pattern, *observation.pattern.shape[:2])
+    means = []
     for offset in range(-reach, reach + 1):
         count = observation.seen.diagonal(offset, -2, -1).sum(-1)
         mean = observation.mass.diagonal(offset, -2, -1).sum(-1) / count
-        best = torch.where((2 * count >= rows) & ~(best >= mean), mean, best)
-    return best
+        means.append(torch.where((count > 0) & (2 * count >= rows), mean, 0.0))
+    return torch.stack(means).amax(0)
 
 
 METRIC = Metric(

@@ -1,0 +1,1 @@
+"""Statistics over documents: how sure a mean is."""
