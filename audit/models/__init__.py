@@ -1,0 +1,1 @@
+"""From a checkpoint to observations: loading through transformers and watching every attention layer."""

@@ -1,0 +1,124 @@
+"""Runs a model on a few random tokens and notes where and how it attends, block by block."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from audit.models.attention import MASKED, by_head, is_whole
+from audit.models.inputs import Fed, Positions, model_inputs, ordinary_ids
+from audit.models.location import numbered
+from audit.models.passes import Watcher, run
+from audit.models.tracing import Attention
+from audit.observations import Batch
+
+ROWS, READ, WRITTEN = 2, 19, 17  # samples, and tokens of the encoder and the decoder: sizes nothing else has
+
+
+@dataclass
+class Attending:
+    """One attention in the pass."""
+
+    module: str
+    name: str  # of the module, with the number of its run
+    heads: int
+    kv_heads: int
+    queries: int
+    keys: int
+    whole: bool  # False where its softmax came in pieces
+    causal: bool
+    head_outputs: Tensor  # [batch, query, head * value_dim]
+    projection: nn.Module | None = None  # that multiplies the head outputs, side by side, with W_O
+
+
+@dataclass
+class Block:
+    """One run of a block; its name is empty where a model attends outside of blocks."""
+
+    name: str
+    attentions: list[Attending] = field(default_factory=list)
+    softmaxes: list[str] = field(default_factory=list)  # modules, once for each softmax over all keys
+
+
+def blocks(model: PreTrainedModel) -> list[Block]:
+    """The blocks of `model` in order of execution.
+
+    Raises:
+        UnusableInput: the model fails on random tokens.
+    """
+    fed = _few_tokens(model)
+    notes = _Notes(fed)
+    run(model, fed, notes)
+    return [block for block in notes.blocks if block.name or block.attentions or block.softmaxes]
+
+
+def _few_tokens(model: PreTrainedModel) -> Fed:
+    """A short random batch; an encoder-decoder reads and writes different lengths, to tell its attentions apart."""
+    ids = ordinary_ids(model)
+    picked = torch.randint(len(ids), (ROWS, READ), generator=torch.Generator().manual_seed(0))
+    tokens = torch.ones(ROWS, READ, dtype=torch.bool)
+    batch = Batch(ids[picked], tokens, ~tokens, samples=tuple(range(ROWS)), documents=("",) * ROWS)
+    fed = model_inputs(model, batch)
+    written = {name: ids[:, :WRITTEN] for name, ids in fed.inputs.items() if name.startswith("decoder_")}
+    decoder = Positions(*(mask[:, :WRITTEN] for mask in fed.decoder)) if written else fed.decoder
+    return Fed({**fed.inputs, **written}, fed.encoder, decoder)
+
+
+class _Notes(Watcher):
+    """Fills in blocks as they run."""
+
+    def __init__(self, fed: Fed) -> None:
+        self.blocks = [Block("")]
+        self._fed = fed
+        self._times: Counter[str] = Counter()
+        self._numbered: list[Attending] = []
+
+    def entered(self, block: str) -> None:
+        """A block to be filled."""
+        self.blocks.append(Block(block))
+
+    def left(self, _block: str, _output: object, _additions: object) -> None:
+        """What comes now is outside of blocks."""
+        self.blocks.append(Block(""))
+
+    def softmaxed(self, result: Tensor, name: str) -> None:
+        """Softmaxes over as many entries as there are tokens."""
+        if result.shape[-1] in (READ, WRITTEN):
+            self.blocks[-1].softmaxes.append(name)
+
+    def attended(self, found: Attention, name: str) -> Tensor:
+        """The attention as it is."""
+        self._times[name] += 1
+        rows, queries = ROWS, found.pattern.shape[-2]
+        heads = by_head(found.pattern, rows).shape[1]
+        whole = is_whole(found, self._fed)
+        attending = Attending(
+            module=name,
+            name=numbered(name, self._times[name]),
+            heads=heads,
+            kv_heads=max(1, heads // found.repetitions),
+            queries=queries,
+            keys=found.pattern.shape[-1],
+            whole=whole,
+            causal=whole and not bool((by_head(found.scores, rows) > MASKED).triu(1).any()),
+            head_outputs=by_head(found.output, rows).transpose(1, 2).reshape(rows, queries, -1),
+        )
+        self._numbered.append(attending)
+        self.blocks[-1].attentions.append(attending)
+        return found.output
+
+    def projected(self, number: int, operand: Tensor, module: nn.Module) -> None:
+        """The projection, where each number that enters it has the sign of the head output at its place.
+
+        Gates and norms between the heads and W_O scale the entries but keep their order; what mixes heads does not.
+        """
+        attending = self._numbered[number]
+        if attending.projection is None and operand.numel() == attending.head_outputs.numel():
+            orders = (
+                attending.head_outputs,
+                attending.head_outputs.transpose(0, 1),
+            )  # some families put time first
+            if any(torch.equal(operand.reshape(order.shape).sign(), order.sign()) for order in orders):
+                attending.projection = module
