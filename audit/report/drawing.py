@@ -1,0 +1,107 @@
+"""From chart definitions to pictures inside the page: `data:` addresses, in light and dark."""
+
+import base64
+import io
+import json
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+import vl_convert
+from markupsafe import Markup
+from PIL import Image
+
+from audit.report.scales import Spec
+
+_SHARPNESS = 2  # pixels of a raster per pixel of the page
+
+
+class Theme(NamedTuple):
+    """Colours a chart takes from the page around it."""
+
+    paper: str
+    ink: str
+    muted: str
+    line: str
+    void: str  # background of a heat map: what has no value
+    series: tuple[str, ...]  # Okabe and Ito's colours, told apart by every common kind of colour vision
+
+    def config(self) -> dict[str, object]:
+        """The Vega-Lite configuration."""
+        words = {"labelColor": self.muted, "titleColor": self.ink, "titleFontWeight": "normal"}
+        return {
+            "background": self.paper,
+            "font": "sans-serif",
+            "view": {"stroke": None, "fill": self.void},
+            "axis": {
+                **words,
+                "domainColor": self.line,
+                "tickColor": self.line,
+                "gridColor": self.line,
+                "aria": False,
+            },
+            "legend": {**words, "aria": False},
+            "range": {"category": list(self.series)},
+        }
+
+
+LIGHT = Theme(
+    "#ffffff", "#1c2128", "#57606a", "#d0d7de", "#e6e8eb", ("#0072b2", "#d55e00", "#009e73", "#aa4499")
+)
+DARK = Theme(
+    "#171a20", "#e4e7eb", "#a3acb8", "#3a414c", "#343a44", ("#56b4e9", "#e69f00", "#2fc59b", "#e08fc0")
+)
+
+
+class _Drawn(NamedTuple):
+    address: Markup
+    width: str
+    height: str
+
+
+class Picture(NamedTuple):
+    """An image in the page: one address per theme, and its size in pixels of the page."""
+
+    light: Markup
+    dark: Markup | None  # None in print
+    width: str
+    height: str
+
+
+def raster(spec: Spec, *, dark: bool) -> Picture:
+    """A chart as PNG: right for dense grids, where a drawing of each cell would cost the PDF seconds."""
+    return _picture(_png, spec, dark=dark)
+
+
+def vector(spec: Spec, *, dark: bool) -> Picture:
+    """A chart as SVG: right for a few lines, sharp at any size."""
+    return _picture(_svg, spec, dark=dark)
+
+
+def _picture(draw: Callable[[str, Theme], _Drawn], spec: Spec, *, dark: bool) -> Picture:
+    text = json.dumps(spec)
+    light = draw(text, LIGHT)
+    return Picture(light.address, draw(text, DARK).address if dark else None, light.width, light.height)
+
+
+@lru_cache(maxsize=128)  # HTML and PDF of one audit share their pictures
+def _png(spec: str, theme: Theme) -> _Drawn:
+    drawn = vl_convert.vegalite_to_png(spec, scale=_SHARPNESS, config=theme.config(), allowed_base_urls=[])
+    image = Image.open(io.BytesIO(drawn)).convert("RGB")  # opaque, and a fifth of the size
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    width, height = (str(side // _SHARPNESS) for side in image.size)
+    return _Drawn(_address("image/png", buffer.getvalue()), width, height)
+
+
+@lru_cache(maxsize=128)
+def _svg(spec: str, theme: Theme) -> _Drawn:
+    config = theme.config() | {"view": {"stroke": None, "fill": None}}
+    drawn = vl_convert.vegalite_to_svg(spec, config=config, allowed_base_urls=[])
+    width, height = re.findall(r'\b(?:width|height)="([\d.]+)"', drawn)[:2]
+    return _Drawn(_address("image/svg+xml", drawn.encode()), width, height)
+
+
+def _address(kind: str, data: bytes) -> Markup:
+    return Markup(f"data:{kind};base64,{base64.b64encode(data).decode()}")  # noqa: S704 - base64 holds no markup

@@ -1,0 +1,73 @@
+"""The report for the archive: a tagged PDF/A-3a, set by a child process with limits of its own."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+from audit.errors import InternalFault, MachineFault
+from audit.report.compose import page_of
+from audit.report.templating import render
+from audit.results import Audit
+
+MEMORY = 1 << 30  # bytes of data the child may hold; a report of 30 x 9 heads takes about a third
+_PRESS = "audit.report.press"  # named, not imported: the parent has no need of the typesetter
+PATIENCE = 180  # seconds; the same report takes about five
+
+
+def render_pdf(audit: Audit, folder: Path, *, timestamp: int) -> bytes:
+    """The report as PDF/A-3a, the same bytes for the same input and `timestamp` (seconds since 1970, UTC).
+
+    It is a bounded digest: grids of the first probe, the first findings in full. Raises MachineFault when the child
+    runs out of memory or time, InternalFault when the page cannot be set.
+    """
+    return set_in_child(page_for_print(audit, folder, timestamp=timestamp), timestamp=timestamp)
+
+
+def page_for_print(audit: Audit, folder: Path, *, timestamp: int) -> str:
+    """The HTML that becomes the PDF."""
+    created = datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return render(page_of(audit, folder, medium="print", created=created))
+
+
+def set_in_child(page: str, *, timestamp: int, memory: int = MEMORY, patience: float = PATIENCE) -> bytes:
+    """The PDF of an HTML page."""
+    command = [sys.executable, "-P", "-m", _PRESS, str(memory)]
+    try:
+        done = subprocess.run(  # noqa: S603 - our own module, nothing of the audit on the command line
+            command,
+            input=page.encode(),
+            capture_output=True,
+            timeout=patience,
+            env=_environment(timestamp),
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise MachineFault(
+            f"the PDF was not ready after {patience:g} seconds: use --no-pdf, or a faster machine"
+        ) from None
+    if done.returncode == MachineFault.exit_code or done.returncode < 0:  # below 0: killed, as for memory
+        raise MachineFault(f"the PDF needed more than {memory >> 20} MiB of memory: use --no-pdf")
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"]
+        raise InternalFault(f"the PDF could not be set: {said[-1]}")
+    return done.stdout
+
+
+def _environment(timestamp: int) -> dict[str, str]:
+    """All that the child sees, so that the caller's variables cannot change a byte of the PDF."""
+    home = os.path.expanduser("~")  # noqa: PTH111 - Path.home() raises where the user has none
+    own = str(Path(__file__).parents[2])  # first, so that nothing else called `audit` is taken for ours
+    return {
+        "HOME": home
+        if home.startswith(os.sep)
+        else tempfile.gettempdir(),  # fontconfig keeps its cache there
+        "LANG": "C.UTF-8",
+        "OMP_NUM_THREADS": "1",
+        "PATH": os.defpath,
+        "PYTHONHASHSEED": "0",
+        "PYTHONPATH": os.pathsep.join([own, *filter(None, sys.path)]),
+        "SOURCE_DATE_EPOCH": str(timestamp),  # read by the font library for the subsets it writes
+    }

@@ -1,0 +1,64 @@
+"""Finds the templates and renders a page with them: undefined names are errors, all text is escaped."""
+
+import base64
+import hashlib
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup, escape
+
+from audit.errors import InternalFault
+from audit.report.page import Medium, Page
+from audit.report.wording import legible
+
+_PACKAGED = Path(__file__).parents[1] / "_templates"
+_CHECKOUT = Path(__file__).parents[2] / "templates"
+
+
+def template_folder() -> Path:
+    """The folder of templates: inside the installed package, else the checkout's own."""
+    for folder in (_PACKAGED, _CHECKOUT):
+        if folder.is_dir():
+            return folder
+    raise InternalFault(f"no templates at {str(_PACKAGED)!r}: the package is incomplete, install it again")
+
+
+def environment() -> jinja2.Environment:
+    """Jinja over the templates; every value passes through `legible` before it is escaped."""
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(template_folder()),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=legible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["with_code"] = with_code
+    return made
+
+
+def with_code(text: str) -> Markup:
+    """Escaped text in which `names` between backticks are set as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(legible(text)))))  # noqa: S704 - escaped before
+
+
+def render(page: Page) -> str:
+    """The page as one HTML document, from `screen.html` or `print.html`."""
+    names = {field.name: getattr(page, field.name) for field in fields(page)}
+    return environment().get_template(f"{page.medium}.html").render(names)
+
+
+def style_of(medium: Medium) -> str:
+    """The style sheet of a medium: what both share, then its own."""
+    folder = template_folder() / "styles"
+    return "".join((folder / name).read_text(encoding="utf-8") for name in ("shared.css", f"{medium}.css"))
+
+
+def content_policy(style: str) -> str:
+    """A Content-Security-Policy that allows this style sheet and pictures inside the page, and nothing else."""
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    )

@@ -1,0 +1,253 @@
+"""The page in a browser: one file, no request, no complaint, whatever stands in the audit."""
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from audit.report.html import render_html
+from audit.results import Measurement
+from tests.report.example import METRICS, example_audit, healthy_audit, with_pattern, write_exhibits
+
+CHROMIUM = Path("/usr/bin/chromium")
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+]
+HOSTILE = "<script>window.pwned=1</script><img src=x onerror=window.pwned=1>\u202e\u2066\x00" + "W" * 10_000
+
+
+class Tags(HTMLParser):
+    """Every tag with its attributes."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.found = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+
+def hostile_audit(folder):
+    audit = example_audit(layers=2, heads=2)
+    finding = replace(
+        audit.findings[0], statement=HOSTILE, cause=HOSTILE, reproduce=HOSTILE, references=(HOSTILE,)
+    )
+    subject = replace(audit.subject, architecture=HOSTILE, remarks=(HOSTILE,))
+    provenance = replace(
+        audit.provenance, path=f"models/{HOSTILE}", command=HOSTILE, versions={HOSTILE: HOSTILE}
+    )
+    measurements = {
+        "attention_entropy": {f'"{HOSTILE[:80]}"': audit.measurements["attention_entropy"]["prose"]},
+        f"metric {HOSTILE[:40]}": {"prose": Measurement(value=None, absent=HOSTILE)},
+    }
+    audit = replace(
+        audit,
+        findings=(finding, audit.findings[1]),
+        subject=subject,
+        provenance=provenance,
+        measurements=measurements,
+    )
+    return with_pattern(audit, folder, tokens=[HOSTILE] * 24)
+
+
+class Browser:
+    """A headless Chromium that notes every request and every line of its console."""
+
+    def __init__(self, browser):
+        self.browser = browser
+
+    def open(self, path, **options):
+        """What the page asked for and said, and what `script` found in it."""
+        page = self.browser.new_page(**options)
+        requests, lines = [], []
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("console", lambda message: lines.append(message.text))
+        page.on("pageerror", lambda error: lines.append(str(error)))
+        page.goto(path.as_uri())
+        page.wait_for_load_state("networkidle")
+        found = page.evaluate(
+            """() => ({
+                pictures: [...document.images].every(image => image.complete && image.naturalWidth > 0),
+                hostile: window.pwned === undefined,
+                width: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+                ids: [...document.querySelectorAll('[id]')].map(element => element.id),
+            })"""
+        )
+        page.close()
+        return requests, lines, found
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if not CHROMIUM.exists():
+        told = f"{CHROMIUM} is missing: apt-get install chromium"
+        pytest.fail(told) if os.environ.get("CI") == "true" else pytest.skip(told)
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=str(CHROMIUM), args=QUIET)
+        yield Browser(launched)
+        launched.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_asks_for_nothing_and_does_not_complain(browser, drawn, tmp_path, scheme):
+    """One file: no request beside the page itself, no line in the console, every picture there."""
+    path = tmp_path / "report.html"
+    path.write_text(drawn.html, encoding="utf-8")
+    requests, lines, found = browser.open(path, color_scheme=scheme)
+
+    assert [address for address in requests if not address.startswith("data:")] == [path.as_uri()]
+    assert lines == []
+    assert found["pictures"]
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_page_fits_a_telephone_and_a_screen(browser, drawn, tmp_path, width):
+    """Nothing is wider than the window."""
+    path = tmp_path / "report.html"
+    path.write_text(drawn.html, encoding="utf-8")
+    _, _, found = browser.open(path, viewport={"width": width, "height": 800})
+    assert found["width"] <= 0
+
+
+def test_the_browser_would_notice_a_request(browser, drawn, tmp_path):
+    """The check can fail: a picture from elsewhere is blocked by the page's policy and complained of."""
+    path = tmp_path / "report.html"
+    path.write_text(
+        drawn.html.replace("</main>", '<img src="https://example.invalid/x.png"></main>'), encoding="utf-8"
+    )
+    _, lines, found = browser.open(path)
+    assert any("Content Security Policy" in line for line in lines)
+    assert not found["pictures"]
+
+
+def test_hostile_strings_are_inert(browser, tmp_path):
+    """Scripts, handlers, bidirectional marks and endless words in names, tokens and reasons do nothing."""
+    path = tmp_path / "report.html"
+    text = render_html(hostile_audit(tmp_path), tmp_path)
+    path.write_text(text, encoding="utf-8")
+    requests, lines, found = browser.open(path, viewport={"width": 1000, "height": 800})
+
+    assert len(requests) == 1 or all(address.startswith("data:") for address in requests[1:])
+    assert lines == []
+    assert found["hostile"]
+    assert found["width"] <= 0
+    assert "\u202e" not in text
+    assert not any(
+        tag == "script" or any(name.startswith("on") for name in attrs) for tag, attrs in Tags(text).found
+    )
+
+
+def test_the_same_audit_gives_the_same_page(drawn):
+    """To the byte."""
+    assert render_html(drawn.audit, drawn.folder) == drawn.html
+
+
+def test_every_link_leads_somewhere_and_ids_are_unique(drawn):
+    """A dead link in a report costs a reviewer's trust."""
+    tags = Tags(drawn.html).found
+    ids = [attrs["id"] for _, attrs in tags if "id" in attrs]
+    links = {attrs["href"].removeprefix("#") for tag, attrs in tags if tag == "a"}
+    assert len(ids) == len(set(ids))
+    assert links <= set(ids)
+
+
+def test_every_picture_has_words(drawn):
+    """The alternative text states the facts; sizes are given, so the page does not jump."""
+    pictures = [attrs for tag, attrs in Tags(drawn.html).found if tag == "img"]
+    assert len(pictures) == len(METRICS) + 1
+    assert all("lowest" in attrs["alt"] or "receives most" in attrs["alt"] for attrs in pictures)
+    assert all(attrs["width"].replace(".", "").isdigit() for attrs in pictures)
+
+
+def test_the_order_is_the_reviewers(drawn):
+    """Verdict first, then findings, anatomy, method, rules, probes, provenance, glossary."""
+    order = re.findall(r'<section id="(\w+)"', drawn.html)
+    assert order == [
+        "summary", "findings", "anatomy", "heads", "depth", "patterns",
+        "method", "rules", "probes", "provenance", "glossary",
+    ]  # fmt: skip
+    assert drawn.html.index("May be promoted, with 2 findings to watch.") < drawn.html.index(
+        "What was not measured"
+    )
+
+
+def test_nothing_absent_shows_as_a_number_or_as_none(drawn):
+    """No NaN, None or undefined reaches the page."""
+    words = re.sub(r"<[^>]*>", " ", re.sub(r"<style>.*?</style>", "", drawn.html, flags=re.DOTALL))
+    assert not re.search(r"\b(nan|NaN|None|undefined|inf)\b", words)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_the_smallest_models_have_a_report(tmp_path, layers):
+    """One layer of one head."""
+    audit = example_audit(layers=layers, heads=1)
+    write_exhibits(audit, tmp_path)
+    assert "in the only head" in render_html(audit, tmp_path) or layers == 2
+
+
+def test_an_audit_without_findings_says_what_was_checked(tmp_path):
+    """Rather than leave its chapters empty."""
+    text = render_html(healthy_audit(), tmp_path)
+    assert "No rule flagged anything." in text
+    assert "Nothing that was asked for is missing." in text
+    assert "No head was flagged, so no pattern was kept." in text
+
+
+def test_an_audit_that_measured_nothing_has_a_report(tmp_path):
+    """Every chapter says that it is empty, and why where a reason is known."""
+    audit = replace(
+        healthy_audit(),
+        measurements={},
+        methods={},
+        checks=(),
+        rules={},
+        coverage=replace(healthy_audit().coverage, probes=()),
+    )
+    text = render_html(audit, tmp_path)
+    assert "No head metric was measured." in text
+    assert "No layer metric was measured." in text
+    assert "No rule was run." in text
+
+
+def test_hundreds_of_findings_stay_bounded(tmp_path):
+    """The first ones in full, then lines, then a count; the whole is in audit.json."""
+    audit = example_audit(layers=2, heads=2)
+    many = tuple(replace(audit.findings[0], id=f"entropy_collapse-{n}") for n in range(2300))
+    text = render_html(replace(audit, findings=many, exhibits=()), tmp_path)
+    assert text.count('<article id="finding-') == 200
+    assert "100 more findings in audit.json." in text
+    assert len(text) < 5_000_000
+
+
+def test_a_large_model_stays_under_five_megabytes(tmp_path):
+    """32 x 32 heads in two themes."""
+    audit = example_audit(layers=32, heads=32)
+    write_exhibits(audit, tmp_path)
+    assert len(render_html(audit, tmp_path).encode()) < 5_000_000
+
+
+def loaded_by(module):
+    code = f"import sys, {module}; print(*(name for name in sys.modules if '.' not in name))"
+    return set(
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, check=True, text=True
+        ).stdout.split()
+    )
+
+
+def test_drawing_a_report_loads_no_model_library():
+    """A report reads results only; what it does need is seen by the same look."""
+    loaded = loaded_by("audit.report.rendering") | loaded_by("audit.report.press")
+    assert loaded.isdisjoint({"torch", "transformers", "datasets"})
+    assert {"altair", "weasyprint"} <= loaded

@@ -1,0 +1,24 @@
+"""Both reports are written beside the audit."""
+
+import pypdf
+
+from audit.report.html import render_html
+from audit.report.rendering import render
+from tests.report.example import healthy_audit
+
+
+def test_both_reports_are_written(tmp_path):
+    """Setting the PDF beside the HTML changes neither; the PDF is dated with the audit's start."""
+    audit = healthy_audit()
+    paths = render(audit, tmp_path)
+
+    assert [path.name for path in paths] == ["report.html", "report.pdf"]
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == render_html(audit, tmp_path)
+    created = pypdf.PdfReader(tmp_path / "report.pdf").metadata.creation_date
+    assert created.isoformat() == "2026-11-22T07:30:00+00:00"
+
+
+def test_the_pdf_can_be_left_out(tmp_path):
+    """`--no-pdf` starts no child and writes one file."""
+    render(healthy_audit(), tmp_path, pdf=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
