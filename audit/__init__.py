@@ -4,8 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from audit.results import Audit, Plan
     from audit.auditor import audit_checkpoint
+    from audit.results import Audit, Plan
 
 __all__ = ["Audit", "Plan", "audit_checkpoint"]
 

@@ -10,6 +10,7 @@ from audit.progress import Progress, Silent
 from audit.report.rendering import render
 from audit.results import Audit, Plan
 from audit.run import Request, rejudged, request, run
+from audit.store import Fence
 
 
 def audit_checkpoint(
@@ -23,11 +24,13 @@ def audit_checkpoint(
     force: bool = False,
     progress: Progress | None = None,
     command: str = "audit_checkpoint(...)",
+    fence: Fence | None = None,
 ) -> Audit:
     """The published audit of a local checkpoint; it stands in `store / audit.audit_id`.
 
     An audit that exists is returned, not redone, unless `force`; under another policy the same measurements are
-    judged again. Raises UnusableInput (bad checkpoint or option), NothingObserved, MachineFault.
+    judged again. Where several attempts may be at the same job, `fence` decides which one becomes visible.
+    Raises UnusableInput (bad checkpoint or option), NothingObserved, MachineFault.
     """
     plan, progress, store = plan or Plan(), progress or Silent(), Path(store)
     opened = open_checkpoint(
@@ -37,25 +40,18 @@ def audit_checkpoint(
     if not force:
         if stores.exists(store, asked.audit_id):
             return stores.read(store / asked.audit_id)
-        if (measured := _measured_before(store, asked)) is not None:
-            return _judge_again(asked, measured, store, pdf=pdf, progress=progress)
-    with stores.attempt(store) as folder, stores.faults_of_the_disk(store):
+        if (measured := stores.measured(store, asked.measurement_id)) is not None:
+            return _judge_again(asked, measured, store, pdf=pdf, progress=progress, fence=fence)
+    with stores.attempt(store, fence.label if fence else "") as folder, stores.faults_of_the_disk(store):
         audit = run(asked, folder, progress)
-        _finish(audit, folder, store, pdf=pdf, replace=force, progress=progress)
+        _finish(audit, folder, store, pdf=pdf, replace=force, progress=progress, fence=fence)
     return stores.read(store / audit.audit_id)
 
 
-def _measured_before(store: Path, asked: Request) -> Path | None:
-    """The folder of an audit with the same measurements under another policy."""
-    if not store.is_dir():
-        return None
-    return next(
-        (e.folder for e in stores.entries(store) if e.audit.measurement_id == asked.measurement_id), None
-    )
-
-
-def _judge_again(asked: Request, measured: Path, store: Path, *, pdf: bool, progress: Progress) -> Audit:
-    with stores.attempt(store) as folder, stores.faults_of_the_disk(store):
+def _judge_again(
+    asked: Request, measured: Path, store: Path, *, pdf: bool, progress: Progress, fence: Fence | None
+) -> Audit:
+    with stores.attempt(store, fence.label if fence else "") as folder, stores.faults_of_the_disk(store):
         shutil.copyfile(measured / stores.MEASUREMENTS, folder / stores.MEASUREMENTS)
         shutil.copytree(measured / stores.EXHIBITS, folder / stores.EXHIBITS)
         audit = rejudged(stores.read(measured), asked)
@@ -63,13 +59,22 @@ def _judge_again(asked: Request, measured: Path, store: Path, *, pdf: bool, prog
         for path in (folder / stores.EXHIBITS).iterdir():
             if f"{stores.EXHIBITS}/{path.name}" not in kept:
                 path.unlink()
-        _finish(audit, folder, store, pdf=pdf, replace=False, progress=progress)
+        _finish(audit, folder, store, pdf=pdf, replace=False, progress=progress, fence=fence)
     return stores.read(store / asked.audit_id)
 
 
-def _finish(audit: Audit, folder: Path, store: Path, *, pdf: bool, replace: bool, progress: Progress) -> None:
+def _finish(
+    audit: Audit,
+    folder: Path,
+    store: Path,
+    *,
+    pdf: bool,
+    replace: bool,
+    progress: Progress,
+    fence: Fence | None,
+) -> None:
     stores.write_audit(audit, folder)
     with progress.stage("report", 1) as advance:
         render(audit, folder, pdf=pdf)
         advance(1)
-    stores.publish(folder, store, audit.audit_id, replace=replace)
+    stores.publish(folder, store, audit.audit_id, replace=replace, fence=fence)

@@ -1,6 +1,6 @@
 """Finds metrics, rules and probes by file; the only dynamic import of the library.
 
-A piece is a module whose name has no leading underscore and which holds METRIC, RULE or PROBE. A module that cannot
+A piece is a module which holds METRIC, RULE or PROBE; one without is a helper of its neighbours. A module that cannot
 be imported, or whose piece is not named after its file, is an error that names the file: never a warning.
 """
 
@@ -13,16 +13,16 @@ from typing import TypeVar
 import audit.metrics
 import audit.probes
 import audit.rules
-from audit.definitions import Metric, Probe, Rule
+from audit.definitions import Probe, Quantity, Rule
 from audit.errors import InternalFault, unknown_name
 
-Piece = TypeVar("Piece", Metric, Probe, Rule)
+Piece = TypeVar("Piece", Quantity, Probe, Rule)
 
 
 @cache
-def metrics() -> dict[str, Metric]:
+def metrics() -> dict[str, Quantity]:
     """Every metric by name, sorted."""
-    return _pieces(audit.metrics, "METRIC", Metric)
+    return _pieces(audit.metrics, "METRIC", Quantity)
 
 
 @cache
@@ -54,7 +54,7 @@ def _pieces(package: ModuleType, attribute: str, kind: type[Piece]) -> dict[str,
         except Exception as error:
             raise InternalFault(f"{path} cannot be imported: {error!r}") from error
         if piece is None:
-            continue  # a helper of its neighbours
+            continue
         if not isinstance(piece, kind) or piece.name != module.name:
             raise InternalFault(f"{path}.{attribute} must be a {kind.__name__} named {module.name!r}")
         found[piece.name] = piece

@@ -4,19 +4,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from audit.results import Confirmation, Coverage, Evidence, Measurement, Subject, Values
+from audit.results import Confirmation, Coverage, Evidence, Measurement, Null, Subject, Values
 
 if TYPE_CHECKING:  # listing rules and probes must not cost an import of torch
     from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
-    """One quantity, measured per sample: `compute(observation)` gives float64 [batch, head] or [batch].
-
-    NaN in a cell means 'not defined for this sample'; `absent_when` is the reason a report prints for it.
-    A metric of weights gives [head] and is computed once.
-    """
+class Quantity:
+    """What can be measured, in the words a report prints; `absent_when` is the reason where it is not defined."""
 
     name: str  # = file stem = JSON key = word on the command line = anchor in the report
     title: str
@@ -29,9 +25,32 @@ class Metric:
     healthy: str  # band or null with its source, or "no published band"
     formula: str  # plain text, as one would type it
     reference: str  # paper and equation
-    compute: "Callable[[Any], Tensor]"
     absent_when: str = "not defined on any sample"
     depths: tuple[str, ...] = ("quick", "standard", "full")  # depths that measure it by default
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric(Quantity):
+    """A quantity of each sample: `compute(observation)` gives float64 [batch, head] or [batch].
+
+    NaN in a cell means 'not defined for this sample'. A metric of weights gives [head] and is computed once.
+    """
+
+    compute: "Callable[[Any], Tensor]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorpusMetric(Quantity):
+    """A quantity of a whole probe, which no sample has by itself: what does not change between texts, say.
+
+    `partial(observation)` gives what each sample adds, named float64 tensors [batch, ...] whose shapes beyond the
+    batch depend on the layer only, never on the length of the batch. They are added up in sample order, so that no
+    batch size shows; samples in which one is not finite are left out. `reduce(sums)` makes [head] or a number of
+    them. Metrics with the same `partial` share its sums.
+    """
+
+    partial: "Callable[[Any], Mapping[str, Tensor]]"
+    reduce: "Callable[[Mapping[str, Tensor]], Tensor]"
 
 
 class Cell(NamedTuple):
@@ -53,6 +72,7 @@ class Case:
     coverage: Coverage
     measurements: Mapping[str, Mapping[str, Measurement]]  # metric -> probe -> measurement
     thresholds: Mapping[str, float] = field(default_factory=dict)  # this rule's, from the policy
+    nulls: Mapping[str, Mapping[str, Null]] = field(default_factory=dict)  # metric -> null -> what it reads
 
     def texts(self) -> tuple[str, ...]:
         """Probes made of natural text: judgements of behaviour rest on these, never on the random control."""
@@ -72,6 +92,14 @@ class Case:
     def cell(self, metric: str, probe: str, layer: int, head: int | None = None) -> Cell | None:
         """One cell, or None where it is absent."""
         return next((c for c in self.cells(metric, probe) if (c.layer, c.head) == (layer, head)), None)
+
+    def null(self, metric: str, name: str, layer: int, head: int | None = None) -> Cell | None:
+        """What `metric` reads under a null at one cell, or None where it was not computed."""
+        null = self.nulls.get(metric, {}).get(name)
+        if null is None:
+            return None
+        value, low, high = (_at(values, layer, head) for values in (null.value, null.low, null.high))
+        return None if value is None else Cell(layer, head, value, low, high, null.n)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +131,7 @@ class NotMeasured:
 
 def _at(bound: Values, layer: int, head: int | None) -> float | None:
     """One number of a nested bound; None where the bound is absent."""
-    row = bound[layer] if isinstance(bound, list) else None
+    row = bound[layer] if isinstance(bound, list) else bound
     found = row[head] if isinstance(row, list) and head is not None else row
     return found if isinstance(found, float) else None
 

@@ -46,9 +46,8 @@ def draw_patterns(
     show_text: bool,
 ) -> tuple[Exhibit, ...]:
     """A pattern of each flagged head on the first sample of the first probe, written as JSON into `folder`."""
-    about = [finding for finding in findings if finding.layer is not None and finding.head is not None]
-    wanted = {(f.layer, f.head) for f in about if f.layer is not None and f.head is not None}
-    wanted = set(itertools.islice(sorted(wanted), MOST))
+    about = {(f.layer, f.head) for f in findings if f.layer is not None and f.head is not None}
+    wanted = set(itertools.islice(sorted(about), MOST))
     if not wanted or not feeds:
         return ()
     fed = feeds[0]
@@ -57,7 +56,9 @@ def draw_patterns(
     observe(loaded.model, sample, capture, layers=layers)
     tokens = _tokens(loaded, sample) if show_text or not fed.private else None
     exhibits = []
-    for finding in about:
+    for finding in findings:
+        if finding.layer is None or finding.head is None:
+            continue
         pattern = capture.patterns.get((finding.layer, finding.head))
         if pattern is not None:
             shown = {"layer": finding.layer, "head": finding.head, "probe": fed.name, "tokens": tokens}

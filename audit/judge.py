@@ -1,12 +1,26 @@
 """Applies every rule to the measurements and turns suspicions into findings, checks and a verdict."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from audit import catalog
 from audit.definitions import Case, NotApplicable, NotMeasured, Rule, Suspicion
 from audit.policy import Policy
-from audit.results import Check, Confirmation, Coverage, Finding, Measurement, RuleRecord, Severity, Subject
+from audit.results import (
+    Check,
+    Confirmation,
+    Coverage,
+    Finding,
+    Measurement,
+    Null,
+    RuleRecord,
+    Severity,
+    Subject,
+)
+
+# What is wrong with a head is said once, by the rule that says most; duplicate_head stands beside.
+PRECEDENCE = ("dead_head", "collapsed_head", "static_head", "dormant_head", "uniform_head")
 
 _UNCONFIRMED = Confirmation(
     status="not_attempted", reason="no ablation was run; a finding that was not confirmed is at most 'watch'"
@@ -28,18 +42,37 @@ def judge(
     policy: Policy,
     *,
     reproduce: str,
+    nulls: Mapping[str, Mapping[str, Null]] | None = None,
 ) -> Judged:
     """Findings in order of severity, layer and head; one check per rule; `reproduce` is the command to see it again."""
     findings: list[Finding] = []
     checks = []
-    for rule in catalog.rules().values():
+    taken: set[tuple[int | None, int | None]] = set()
+    for rule in in_precedence(catalog.rules()):
         thresholds = policy.thresholds.get(rule.name, {})
-        case = Case(subject=subject, coverage=coverage, measurements=measurements, thresholds=thresholds)
+        case = Case(
+            subject=subject,
+            coverage=coverage,
+            measurements=measurements,
+            thresholds=thresholds,
+            nulls=nulls or {},
+        )
         judgement = rule.judge(case)
         checks.append(_check(rule, judgement))
+        if isinstance(judgement, tuple) and rule.name in PRECEDENCE:
+            judgement = tuple(found for found in judgement if (found.layer, found.head) not in taken)
+            checks[-1] = _after_precedence(checks[-1], left=len(judgement))
+            taken |= {(found.layer, found.head) for found in judgement if found.severity != "info"}
         if isinstance(judgement, tuple):
             findings += [_finding(rule, suspicion, policy, reproduce) for suspicion in judgement]
+    checks.sort(key=lambda check: check.rule)
     return Judged(tuple(sorted(findings, key=_order)), tuple(checks), _records(policy))
+
+
+def in_precedence(rules: Mapping[str, Rule]) -> list[Rule]:
+    """The rules of `PRECEDENCE` first, in that order, then the others by name."""
+    first = [rules[name] for name in PRECEDENCE if name in rules]
+    return first + [rule for name, rule in rules.items() if name not in PRECEDENCE]
 
 
 def _check(rule: Rule, judgement: NotApplicable | NotMeasured | tuple[Suspicion, ...]) -> Check:
@@ -50,6 +83,14 @@ def _check(rule: Rule, judgement: NotApplicable | NotMeasured | tuple[Suspicion,
     if judgement:
         return Check(rule=rule.name, outcome="flagged", reason=f"{len(judgement)} flagged")
     return Check(rule=rule.name, outcome="passed", reason=f"nothing met: {rule.criterion}")
+
+
+def _after_precedence(check: Check, *, left: int) -> Check:
+    """The check of a rule that flagged heads about which another rule says more."""
+    said = f"{left} flagged"
+    if check.outcome != "flagged" or check.reason == said:
+        return check
+    return replace(check, reason=f"{check.reason}, {left} of them not already named by a rule that says more")
 
 
 def _finding(rule: Rule, suspicion: Suspicion, policy: Policy, reproduce: str) -> Finding:

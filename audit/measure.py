@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from audit.definitions import Metric
+from audit.corpus import Sums
+from audit.definitions import Metric, Quantity
 from audit.numerics import rounded
 from audit.observations import AttentionObservation, Batch, ResidualObservation, WeightObservation
 from audit.results import LayerCoverage, Measurement, Values
@@ -32,13 +33,14 @@ _SCHEMA = pa.schema(
 class Recorder:
     """A receiver of observations: per-sample values of one probe, float64 [sample, layer, head] or [sample, layer]."""
 
-    def __init__(self, metrics: Sequence[Metric], layers: Sequence[LayerCoverage], samples: int) -> None:
+    def __init__(self, metrics: Sequence[Quantity], layers: Sequence[LayerCoverage], samples: int) -> None:
         heads = max(layer.heads for layer in layers)
-        self._metrics = metrics
+        self._metrics = [metric for metric in metrics if isinstance(metric, Metric)]
+        self.sums = Sums(metrics)
         self._rows: slice = slice(0, 0)
         self.values: dict[str, NDArray[np.float64]] = {
             metric.name: np.full((samples, len(layers), *((heads,) if metric.axes == "head" else ())), np.nan)
-            for metric in metrics
+            for metric in self._metrics
             if metric.observes != "weights"
         }
 
@@ -62,6 +64,7 @@ class Recorder:
                     self.values[metric.name][self._rows, layer, : found.shape[-1]] = found
                 else:
                     self.values[metric.name][self._rows, layer] = found
+        self.sums.add(kind, observation, layer)
 
 
 class Table:
@@ -99,7 +102,7 @@ class Table:
 
 def summarised(
     values: Mapping[str, NDArray[np.float64]],
-    metrics: Sequence[Metric],
+    metrics: Sequence[Quantity],
     layers: Sequence[LayerCoverage],
     documents: Sequence[str],
     seed: int,
@@ -115,39 +118,39 @@ def summarised(
 
 
 def weighed(
-    metrics: Sequence[Metric], layers: Sequence[LayerCoverage], observations: Iterable[WeightObservation]
+    metrics: Sequence[Quantity], layers: Sequence[LayerCoverage], observations: Iterable[WeightObservation]
 ) -> dict[str, Measurement]:
     """The metrics of weights, [layer][head]; they need no sampling and have no interval."""
-    chosen = [metric for metric in metrics if metric.observes == "weights"]
+    chosen = [metric for metric in metrics if isinstance(metric, Metric) and metric.observes == "weights"]
     found: dict[str, list[list[float | None]]] = {
         m.name: [[None] * layer.heads for layer in layers] for m in chosen
     }
     if chosen:
-        for observation in observations:
+        for observation in (o for o in observations if o.output is not None):
             for metric in chosen:
                 found[metric.name][observation.layer] = [
                     rounded(v) for v in metric.compute(observation).tolist()
                 ]
-    return {
-        metric.name: Measurement(
-            value=found[metric.name],
-            absent="read from the weights: nothing was sampled, hence no interval"
-            if any(v is not None for row in found[metric.name] for v in row)
-            else metric.absent_when,
-        )
-        for metric in chosen
-    }
+    return {metric.name: _weighed(metric, found[metric.name]) for metric in chosen}
 
 
-def _measurement(metric: Metric, interval: Interval, layers: Sequence[LayerCoverage]) -> Measurement:
+def _weighed(metric: Quantity, values: list[list[float | None]]) -> Measurement:
+    if all(value is None for row in values for value in row):
+        return Measurement(value=None, absent=metric.absent_when)
+    return Measurement(
+        value=[*values], absent="read from the weights: nothing was sampled, hence no interval"
+    )
+
+
+def _measurement(metric: Quantity, interval: Interval, layers: Sequence[LayerCoverage]) -> Measurement:
     n = int(interval.n.max(initial=0))
     if not np.isfinite(interval.value).any():
         return Measurement(value=None, absent=metric.absent_when)
     bounded = bool(np.isfinite(interval.low).any())
     return Measurement(
         value=_nested(interval.value, layers),
-        low=_nested(interval.low, layers) if bounded else None,
-        high=_nested(interval.high, layers) if bounded else None,
+        low=_nested(np.clip(interval.low, *metric.span), layers) if bounded else None,
+        high=_nested(np.clip(interval.high, *metric.span), layers) if bounded else None,
         n=n,
         absent=None if bounded else f"no interval: {n} documents are too few (16 are needed)",
     )

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from audit import catalog
 from audit.checkpoint.opening import Checkpoint
-from audit.definitions import Metric, Probe
+from audit.definitions import Probe, Quantity
 from audit.errors import UnusableInput
 from audit.identity import digest_of
 from audit.probes.files import looks_like_file, read_probe_file
@@ -39,15 +39,21 @@ def probes(plan: Plan) -> tuple[Probe, ...]:
     if not plan.probes:
         return tuple(probe for probe in catalog.probes().values() if plan.depth in probe.depths)
     known = catalog.probes()
-    return tuple(
+    named = tuple(
         read_probe_file(name)
         if looks_like_file(name)
         else next(iter(catalog.chosen("probe", (name,), known).values()))
         for name in dict.fromkeys(plan.probes)
     )
+    names = [probe.name for probe in named]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise UnusableInput(
+            f"two probe files are called {min(twice)!r}: rename one, the report tells them by name"
+        )
+    return named
 
 
-def metrics(plan: Plan) -> tuple[Metric, ...]:
+def metrics(plan: Plan) -> tuple[Quantity, ...]:
     """The metrics to measure: those named, or those that belong to the depth."""
     if plan.metrics:
         return tuple(catalog.chosen("metric", plan.metrics, catalog.metrics()).values())
@@ -67,7 +73,7 @@ def measurement_id(
     checkpoint: Checkpoint,
     plan: Plan,
     fed: Sequence[Probe],
-    measured: Sequence[Metric],
+    measured: Sequence[Quantity],
     *,
     engine: Mapping[str, str],
 ) -> str:

@@ -13,7 +13,7 @@ Severity = Literal["info", "watch", "fail"]
 Verdict = Literal["pass", "watch", "fail", "inconclusive"]
 Depth = Literal["quick", "standard", "full"]
 # one number, [layer], or [layer][head]
-Values = float | None | list[float | None] | list[list[float | None]]
+Values = float | None | list[float | list[float | None] | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +118,21 @@ class Measurement:
     n: int = 0  # documents
     bound: Literal["at_least"] | None = None
     absent: str | None = None  # reason, where `value` or the interval is missing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Null:
+    """What a metric reads where nothing was learnt or nothing is special; `low` and `high` are 5% and 95% quantiles.
+
+    One number for the model, [layer], or [layer][head].
+    """
+
+    how: str  # it was made, in words
+    value: Values
+    low: Values = None
+    high: Values = None
+    n: int = 0  # draws, heads or samples behind it
+    absent: str | None = None  # reason, where there is no value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,6 +269,7 @@ class Audit:
     findings: tuple[Finding, ...]
     exhibits: tuple[Exhibit, ...]
     verdict: Verdict
+    nulls: dict[str, dict[str, Null]] = field(default_factory=dict)  # metric -> null -> what it reads
 
 
 def is_number(value: float | None) -> bool:

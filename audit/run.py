@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from audit import catalog
 from audit import plan as planning
 from audit import policy as policies
 from audit.checkpoint.opening import Checkpoint
-from audit.definitions import Metric, Probe
+from audit.definitions import Probe, Quantity
 from audit.errors import NothingObserved
 from audit.exhibits import draw_patterns
 from audit.identity import digest_of
@@ -25,7 +26,9 @@ from audit.measure import WEIGHTS, Recorder, Table, summarised, weighed
 from audit.models.coverage import observed, survey
 from audit.models.loading import LoadedModel, load_model
 from audit.models.observing import observe
+from audit.models.positions import usable_positions
 from audit.models.weights import nonfinite_tensors, weight_observations
+from audit.nulls import Ground, all_nulls
 from audit.policy import Policy
 from audit.probes.sampling import Feed, feed, needs_tokenizer
 from audit.progress import Progress
@@ -41,6 +44,7 @@ from audit.results import (
     Provenance,
     Skipped,
 )
+from audit.similarity import draw_similarity
 from audit.store import EXHIBITS, MEASUREMENTS
 from audit.version import ENGINE
 
@@ -52,7 +56,7 @@ class Request(NamedTuple):
     plan: Plan
     policy: Policy
     probes: tuple[Probe, ...]
-    metrics: tuple[Metric, ...]
+    metrics: tuple[Quantity, ...]
     measurement_id: str
     audit_id: str
     command: str
@@ -106,12 +110,16 @@ def run(asked: Request, folder: Path, progress: Progress) -> Audit:
         heads=max(layer.heads for layer in layers),
         kv_heads=max(layer.kv_heads for layer in layers),
     )
-    judged = judge(subject, coverage, measurements, asked.policy, reproduce=_replay(asked.plan))
+    ground = Ground(
+        plan=asked.plan, metrics=asked.metrics, measurements=measurements, layers=layers, feeds=feeds
+    )
+    nulls = all_nulls(ground, loaded)
+    judged = judge(subject, coverage, measurements, asked.policy, reproduce=_replay(asked.plan), nulls=nulls)
     policy_record = asked.policy.record(started.date())
     (folder / EXHIBITS).mkdir()
     exhibits = draw_patterns(
         judged.findings, loaded, feeds, layers, folder / EXHIBITS, show_text=asked.plan.show_text
-    )
+    ) + draw_similarity(loaded, feeds, layers, folder / EXHIBITS)
     return Audit(
         schema_version=SCHEMA_VERSION,
         audit_id=asked.audit_id,
@@ -128,13 +136,19 @@ def run(asked: Request, folder: Path, progress: Progress) -> Audit:
         findings=judged.findings,
         exhibits=exhibits,
         verdict=policies.verdict(judged.findings, judged.checks, asked.policy, policy_record),
+        nulls=nulls,
     )
 
 
 def rejudged(audit: Audit, asked: Request) -> Audit:
     """The same measurements under another policy: nothing is measured again."""
     judged = judge(
-        audit.subject, audit.coverage, audit.measurements, asked.policy, reproduce=_replay(asked.plan)
+        audit.subject,
+        audit.coverage,
+        audit.measurements,
+        asked.policy,
+        reproduce=_replay(asked.plan),
+        nulls=audit.nulls,
     )
     record = asked.policy.record(dt.datetime.now(dt.UTC).date())
     known = {finding.id for finding in judged.findings}
@@ -152,27 +166,30 @@ def rejudged(audit: Audit, asked: Request) -> Audit:
 
 
 def _feeds(asked: Request, loaded: LoadedModel) -> tuple[tuple[Feed, ...], tuple[Skipped, ...]]:
-    """The probes cut into batches; one that needs a tokenizer is left out, with the reason, where there is none."""
-    fed, unfed = [], []
-    for probe in asked.probes:
-        if loaded.tokenizer is None and needs_tokenizer(probe) and not asked.plan.probes:
-            reason = f"probe {probe.name!r} needs a tokenizer and the checkpoint has none"
-            unfed.append(Skipped(metric="all", reason=reason))
-        else:
-            fed.append(_fed(probe, loaded, asked.plan))
-    return tuple(fed), tuple(unfed)
+    """The probes cut into batches; without a tokenizer those of the depth give way to random tokens, and it is said."""
+    probes: tuple[Probe, ...] = asked.probes
+    unfed: tuple[Skipped, ...] = ()
+    if loaded.tokenizer is None and not asked.plan.probes:
+        left_out = ", ".join(probe.name for probe in probes if needs_tokenizer(probe))
+        reason = f"not fed, for the checkpoint has no tokenizer: {left_out}; random tokens stand in"
+        probes, unfed = (catalog.probes()["random"],), (Skipped(metric="all", reason=reason),)
+    return tuple(cut(probe, loaded, asked.plan) for probe in probes), unfed
 
 
-def _fed(probe: Probe, loaded: LoadedModel, plan: Plan) -> Feed:
-    tokenizer, config = loaded.tokenizer, loaded.text_config
+def cut(probe: Probe, loaded: LoadedModel, plan: Plan) -> Feed:
+    """The windows of `probe` that `plan` feeds to this model."""
+    tokenizer, config = loaded.tokenizer, loaded.config.get_text_config()
+    reserved = [getattr(config, f"{name}_token_id", None) for name in ("bos", "eos", "pad")]
+    known = [token for token in reserved if isinstance(token, int)]
+    pad = getattr(tokenizer, "pad_token_id", None)
     return feed(
         probe,
         tokenizer=tokenizer,
-        vocab_size=config.vocab_size,
-        special_ids=tuple(tokenizer.all_special_ids) if tokenizer else (),
+        vocab_size=loaded.model.get_input_embeddings().num_embeddings,
+        special_ids=tuple(tokenizer.all_special_ids) if tokenizer else tuple(known),
         plan=plan,
-        max_positions=getattr(config, "max_position_embeddings", None),
-        pad_id=getattr(tokenizer, "pad_token_id", None) or getattr(config, "pad_token_id", None) or 0,
+        max_positions=usable_positions(loaded.model),
+        pad_id=pad if pad is not None else next(iter(known), 0),
     )
 
 
@@ -199,7 +216,7 @@ def _measured(
             documents = [document for batch in fed.batches for document in batch.documents]
             by_probe[fed.name] = summarised(
                 recorder.values, asked.metrics, layers, documents, asked.plan.seed
-            )
+            ) | recorder.sums.measurements(layers)
     layers = observed(layers, seen)
     if not seen:
         raise NothingObserved(
@@ -242,7 +259,7 @@ def _probe_coverage(fed: Feed) -> ProbeCoverage:
     )
 
 
-def _method(metric: Metric) -> MethodRecord:
+def _method(metric: Quantity) -> MethodRecord:
     return MethodRecord(
         title=metric.title,
         summary=metric.summary,
@@ -257,7 +274,11 @@ def _method(metric: Metric) -> MethodRecord:
 
 
 def _engine() -> dict[str, str]:
-    return {"attention-audit": ENGINE, "torch": torch.__version__, "transformers": version("transformers")}
+    return {
+        "attention-audit": ENGINE,
+        "torch": str(torch.__version__),
+        "transformers": version("transformers"),
+    }
 
 
 def _provenance(asked: Request, started: dt.datetime, seconds: float) -> Provenance:

@@ -8,7 +8,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,13 +35,25 @@ class Entry:
     audit: Audit
 
 
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Who decides, where several attempts may be at the same work, which of them becomes visible."""
+
+    label: str  # begins the name of the attempt's folder, so that one that died can be told and swept
+    commit: Callable[[str], bool]  # asked with the audit's id right before the rename; False = not this one
+
+
+class Superseded(MachineFault):
+    """Another attempt owns the work; this one was not published."""
+
+
 @contextmanager
-def attempt(store: Path) -> Iterator[Path]:
+def attempt(store: Path, label: str = "") -> Iterator[Path]:
     """A folder to write an audit into; whatever is still there at the end is removed."""
     fresh = not store.exists()
     with faults_of_the_disk(store):
         store.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=_ATTEMPT, dir=store))
+        folder = Path(tempfile.mkdtemp(prefix=f"{_ATTEMPT}{label}", dir=store))
         folder.chmod(0o755)  # mkdtemp's 0700 would hide the published audit from other readers
     try:
         yield folder
@@ -67,11 +79,20 @@ def write_manifest(folder: Path) -> None:
     temporary.replace(folder / MANIFEST)
 
 
-def publish(folder: Path, store: Path, audit_id: str, *, replace: bool = False) -> Path:
-    """Make the finished attempt visible as `store/audit_id`; the one that is there stays, unless replaced."""
+def publish(
+    folder: Path, store: Path, audit_id: str, *, replace: bool = False, fence: Fence | None = None
+) -> Path:
+    """Make the finished attempt visible as `store/audit_id`; the one that is there stays, unless replaced.
+
+    Raises Superseded where the fence says no: the last thing asked before the rename.
+    """
     target = store / audit_id
     with faults_of_the_disk(store):
         write_manifest(folder)
+        if fence and not fence.commit(audit_id):
+            raise Superseded(
+                f"audit {audit_id} was not published: its job is another attempt's or was cancelled"
+            )
         if replace and target.exists():
             target.rename(Path(tempfile.mkdtemp(prefix=_ATTEMPT, dir=store)) / "replaced")
         try:
@@ -82,6 +103,11 @@ def publish(folder: Path, store: Path, audit_id: str, *, replace: bool = False) 
     for left in store.glob(f"{_ATTEMPT}*/replaced"):
         shutil.rmtree(left.parent, ignore_errors=True)
     return target
+
+
+def attempts(store: Path) -> dict[Path, str]:
+    """Folders of attempts, under way or left by a death, and the end of their names, which begins with the label."""
+    return {folder: folder.name.removeprefix(_ATTEMPT) for folder in store.glob(f"{_ATTEMPT}*")}
 
 
 def exists(store: Path, audit_id: str) -> bool:
@@ -123,6 +149,13 @@ def entries(store: Path) -> tuple[Entry, ...]:
         Entry(folder, read(folder)) for folder in sorted(store.iterdir()) if (folder / MANIFEST).is_file()
     ]
     return tuple(sorted(found, key=lambda entry: entry.audit.provenance.started, reverse=True))
+
+
+def measured(store: Path, measurement_id: str) -> Path | None:
+    """The folder of a published audit with these measurements, whatever policy judged them."""
+    wanted = f'"measurement_id": "{measurement_id}"'.encode()
+    folders = sorted(store.iterdir()) if store.is_dir() else []
+    return next((f for f in folders if (f / MANIFEST).is_file() and wanted in (f / AUDIT).read_bytes()), None)
 
 
 def find(store: Path, audit_id: str) -> Entry:

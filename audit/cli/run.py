@@ -68,9 +68,7 @@ def run(
     the machine, 130 interrupted.
     """
     signal.signal(signal.SIGTERM, _interrupt)
-    plan = Plan(
-        **{key: tuple(value) if isinstance(value, list | tuple) else value for key, value in options.items()}
-    )
+    plan = Plan(**options)
     with progress_on(sys.stderr) as progress:
         audit = audit_checkpoint(
             checkpoint,

@@ -14,7 +14,12 @@ ROUNDING = 1e-9  # where k directions carry exactly the share, rounding must not
 
 def attention_rank(observation: AttentionObservation) -> Tensor:
     """Least number of singular directions that carry 90% of each pattern's energy, rank [batch, head]."""
-    energy = observation.singular_values.square()
+    return rank_of(observation.singular_values)
+
+
+def rank_of(singular_values: Tensor) -> Tensor:
+    """The rank [...] of patterns with these singular values [..., value], largest first."""
+    energy = singular_values.square()
     total = energy.sum(-1, keepdim=True)
     short = energy.cumsum(-1) < (SHARE - ROUNDING) * total
     return torch.where(total[..., 0] > 0, 1.0 + short.sum(-1).double(), math.nan)

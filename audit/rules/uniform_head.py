@@ -1,6 +1,6 @@
 """Flags heads that average over everything they may see."""
 
-from audit.definitions import Case, Judgement, NotMeasured, Rule, Suspicion
+from audit.definitions import Case, Cell, Judgement, NotMeasured, Rule, Suspicion
 from audit.results import Evidence
 
 
@@ -29,7 +29,7 @@ def judge(case: Case) -> Judgement:
                         low=cell.low,
                         high=cell.high,
                         n=cell.n,
-                        null=1.0,
+                        null=_untrained(case, first),
                         threshold=threshold,
                         direction="above",
                     )
@@ -40,6 +40,12 @@ def judge(case: Case) -> Judgement:
             )
         )
     return tuple(flagged)
+
+
+def _untrained(case: Case, place: Cell) -> float | None:
+    """What the upper tail of the heads of the same architecture reads without any training, where it was run."""
+    null = case.null("attention_entropy", "reinitialised", place.layer, place.head)
+    return null.high if null else None
 
 
 RULE = Rule(

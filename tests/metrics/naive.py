@@ -152,6 +152,11 @@ def _rank(head: Head) -> float:
     return float(next(k for k in range(1, len(energy) + 1) if energy[:k].sum() >= 0.9 * energy.sum()))
 
 
+def _mass_columns(head: Head) -> float:
+    energy = sorted(((column**2).sum() for column in head.pattern.T), reverse=True)
+    return float(next(k for k in range(1, len(energy) + 1) if sum(energy[:k]) >= 0.9 * sum(energy)))
+
+
 def _rank_one_residual(head: Head) -> float:
     left, values, right = np.linalg.svd(head.pattern)
     nearest = values[0] * np.outer(left[:, 0], right[0])
@@ -196,6 +201,7 @@ HEADS: dict[str, Callable[[Head], float]] = {
     "spectral_gap": lambda head: float(_spectrum(head)[0] - _spectrum(head)[1]),
     "stable_rank": lambda head: float((head.pattern**2).sum() / np.linalg.norm(head.pattern, 2) ** 2),
     "attention_rank": _rank,
+    "mass_columns": _mass_columns,
     "rank_one_residual": _rank_one_residual,
 }
 

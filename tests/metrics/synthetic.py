@@ -41,8 +41,16 @@ def random_attention(seed: int, *, causal: bool = False, cross: bool = False) ->
     scores[:, 3] = scores[:1, 3, :1]
     if causal:
         scores = scores.masked_fill(torch.ones(20, keys, dtype=torch.bool).triu(1), -torch.inf)
-    output = torch.randn(3, 4, 20, 5, generator=generator)
-    return attention(scores.softmax(-1), causal=causal, kind="cross" if cross else "self", head_output=output)
+    value = torch.randn(3, 2, keys, 5, generator=generator)
+    pattern = scores.softmax(-1)
+    return attention(
+        pattern,
+        causal=causal,
+        kind="cross" if cross else "self",
+        scores=scores,
+        value=value,
+        head_output=pattern @ value.repeat_interleave(2, 1),
+    )
 
 
 def padded_attention(observation: AttentionObservation, left: int, right: int) -> AttentionObservation:
@@ -53,6 +61,11 @@ def padded_attention(observation: AttentionObservation, left: int, right: int) -
     keys = pad(observation.keys, (left, right))
     pattern = pad(observation.pattern, both)
     output = pad(observation.head_output, (0, 0, left, right))
+    more: dict[str, Any] = {}
+    if observation.value is not None:
+        more["value"] = pad(observation.value, (0, 0, left, right), value=NAN)
+    if observation.scores is not None:
+        more["scores"] = pad(observation.scores, both, value=NAN)
     return replace(
         observation,
         pattern=torch.where(queries[:, None, :, None], pattern, NAN),
@@ -61,6 +74,7 @@ def padded_attention(observation: AttentionObservation, left: int, right: int) -
         keys=keys,
         special=pad(observation.special, (left, right), value=True),
         head_output=torch.where(queries[:, None, :, None], output, NAN),
+        **more,
     )
 
 

@@ -14,9 +14,14 @@ from tests.metrics import naive, real_observations
 from tests.metrics.real_observations import Seen
 
 RELATIVE = 1e-6  # promised are 1e-4; seen are 1e-11
+UNSEEN = {"score_spread", "mixing_ratio", "sink_drain"}  # scores and values are not in these observations
+MODULES = [
+    import_module(f"audit.metrics.{found.name}") for found in pkgutil.iter_modules(audit.metrics.__path__)
+]
 METRICS: list[Metric] = [
-    import_module(f"audit.metrics.{module.name}").METRIC
-    for module in pkgutil.iter_modules(audit.metrics.__path__)
+    module.METRIC
+    for module in MODULES
+    if isinstance(getattr(module, "METRIC", None), Metric) and module.METRIC.name not in UNSEEN
 ]
 
 

@@ -15,8 +15,12 @@ from audit.definitions import Metric
 from audit.observations import AttentionObservation, ResidualObservation, WeightObservation
 from tests.metrics.synthetic import padded_attention, padded_residual, random_attention, random_residual
 
-MODULES = sorted(module.name for module in pkgutil.iter_modules(audit.metrics.__path__))
-METRICS: list[Metric] = [import_module(f"audit.metrics.{name}").METRIC for name in MODULES]
+PIECES = {
+    module.name: getattr(import_module(f"audit.metrics.{module.name}"), "METRIC", None)
+    for module in pkgutil.iter_modules(audit.metrics.__path__)
+}
+MODULES = sorted(name for name, metric in PIECES.items() if isinstance(metric, Metric))
+METRICS: list[Metric] = [PIECES[name] for name in MODULES]
 UNITS = {"fraction", "keys", "tokens", "rank", "1"}
 
 Observation = AttentionObservation | ResidualObservation
@@ -122,7 +126,7 @@ def test_a_sample_that_is_not_finite_is_undefined_and_alone_in_it(
 ) -> None:
     """NaN inside one sample makes its values NaN, raises nothing and touches no other sample."""
     observation, healthy = make(), metric.compute(make())
-    for field in ("pattern", "head_output", "before", "after", "attention_update", "mlp_update"):
+    for field in ("pattern", "head_output", "scores", "before", "after", "attention_update", "mlp_update"):
         if (tensor := getattr(observation, field, None)) is not None:
             tensor[1, ..., -1, :] = torch.nan
     value = metric.compute(observation)

@@ -1,0 +1,64 @@
+"""Reads the attention of fixed rows, so that one row can be compared between samples and between heads."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from audit.observations import AttentionObservation
+
+
+class Rows(NamedTuple):
+    """Some rows of each pattern of a batch; row and key r are the r-th real token, wherever the padding stands."""
+
+    mass: Tensor  # float64 [batch, head, row, key]; 0 where there is no such row or key
+    seen: Tensor  # bool [batch, head, row, key]: the row may see the key
+    there: Tensor  # bool [batch, row]: the sample has such a row
+
+
+def rows_of(observation: AttentionObservation, ranks: Sequence[int], keys: int | None = None) -> Rows:
+    """The rows at `ranks` over the first `keys` keys of each sample (None: as many as the batch has)."""
+    row, there = _places(observation.queries, torch.tensor(ranks))
+    wanted = torch.arange(observation.keys.shape[1] if keys is None else keys)
+    column, held = _places(observation.keys, wanted)
+    real = (there[:, None, :, None] & held[:, None, None, :]).expand(-1, observation.pattern.shape[1], -1, -1)
+    mass = _picked(observation.mass, row, column)
+    seen = _picked(observation.seen, row, column) & real
+    return Rows(torch.where(seen, mass, 0.0), seen, there)
+
+
+def outputs_of(observation: AttentionObservation, ranks: Sequence[int]) -> tuple[Tensor, Tensor] | None:
+    """Head outputs of the rows at `ranks`, float64 [batch, head, row, value_dim], and which rows are there."""
+    if observation.head_output is None:
+        return None
+    row, there = _places(observation.queries, torch.tensor(ranks))
+    index = row[:, None, :, None].expand(-1, *_fitting(observation.head_output))
+    picked = observation.head_output.gather(2, index).double()
+    return torch.where(there[:, None, :, None], picked, 0.0), there
+
+
+def off_sinks(observation: AttentionObservation) -> Tensor:
+    """The keys that are no sinks, bool [batch, head, 1, key], at the places that `rows_of` gives all keys."""
+    column, held = _places(observation.keys, torch.arange(observation.keys.shape[1]))
+    index = column[:, None].expand(-1, observation.sinks.shape[1], -1)
+    return (~observation.sinks.gather(2, index) & held[:, None])[:, :, None]
+
+
+def _places(tokens: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
+    """Positions of the real tokens of these ranks, [batch, rank], and whether they exist; tokens stand in one run."""
+    ranks = ranks.to(tokens.device)
+    first = tokens.int().argmax(-1, keepdim=True)
+    there = ranks < tokens.sum(-1, keepdim=True)
+    return torch.where(there, first + ranks, 0), there
+
+
+def _picked(tensor: Tensor, row: Tensor, column: Tensor) -> Tensor:
+    """Entries at those rows and columns, [batch, head, row, column]."""
+    heads, keys = tensor.shape[1], tensor.shape[3]
+    rows = tensor.gather(2, row[:, None, :, None].expand(-1, heads, -1, keys))
+    return rows.gather(3, column[:, None, None, :].expand(-1, heads, row.shape[1], -1))
+
+
+def _fitting(outputs: Tensor) -> tuple[int, int, int]:
+    return outputs.shape[1], -1, outputs.shape[3]
