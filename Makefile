@@ -17,6 +17,7 @@ venv: .venv/ready
 .venv/ready: pyproject.toml constraints.txt .ci/system
 	.ci/system venv
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --upgrade pip  # Debian's knows no dependency groups
 	$(BIN)/pip install --quiet --constraint constraints.txt torch==2.13.0
 	$(BIN)/pip install --quiet --constraint constraints.txt --group dev --editable .
 	touch $@

@@ -34,6 +34,14 @@ def test_a_copy_in_another_layer_is_found_and_linked() -> None:
     assert clusters(likeness, heads) == [[(0, 0), (4, 1)]]
 
 
+def test_a_common_constant_does_not_make_heads_alike() -> None:
+    """What a head adds to every token alike is a bias; likeness is in what it tells apart."""
+    outputs = torch.randn(8, 2, 16, 64, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    likeness, _ = similarity({0: kernels(outputs + 10.0)})
+
+    assert abs(likeness[0, 1]) < 0.3
+
+
 def test_heads_are_linked_through_others() -> None:
     """A chain is one cluster; lone heads are in none."""
     likeness = torch.eye(4)

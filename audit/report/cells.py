@@ -36,7 +36,11 @@ def cells_of(measurement: Measurement) -> tuple[Cell, ...]:
 
 def why_absent(measurement: Measurement) -> str:
     """The recorded reason for a missing value or interval."""
-    return (measurement.absent or "no reason was recorded").removeprefix("no interval: ").removesuffix(": no interval")
+    return (
+        (measurement.absent or "no reason was recorded")
+        .removeprefix("no interval: ")
+        .removesuffix(": no interval")
+    )
 
 
 def axes_of(measurements: Iterable[Measurement], declared: str | None) -> Literal["head", "layer", "model"]:

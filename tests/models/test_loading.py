@@ -3,7 +3,8 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from logging import Handler, LogRecord
 from pathlib import Path
 
 import gguf
@@ -122,19 +123,33 @@ def test_weights_come_in_the_type_asked_for(dtype: torch.dtype, tmp_path: Path):
     assert {parameter.dtype for parameter in found.model.parameters()} == {dtype}
 
 
-def test_nothing_is_printed_and_the_libraries_are_left_as_they_were(tmp_path: Path, capfd):
-    """Neither progress bars nor load reports, although a head is missing; the verbosity is the user's again."""
-    folder = making.saved(making.bert(), tmp_path / "x")
-    making.drop_tensor(folder / "model.safetensors", "bert.encoder.layer.1.output.dense.bias")
+@pytest.fixture
+def talkative() -> Iterator[list[LogRecord]]:
+    """What transformers logs while its user wants to see everything."""
+    records: list[LogRecord] = []
+    handler = Handler()
+    handler.emit = records.append
+    logging.add_handler(handler)
     logging.set_verbosity_info()
     logging.enable_progress_bar()
+    yield records
+    logging.set_verbosity_warning()
+    logging.remove_handler(handler)
+
+
+def test_nothing_is_printed_and_the_libraries_are_left_as_they_were(tmp_path: Path, talkative, capfd):
+    """Neither progress bars nor a load report, although a tensor is missing; the verbosity is the user's again."""
+    folder = making.saved(making.bert(), tmp_path / "x")
+    making.drop_tensor(folder / "model.safetensors", "bert.encoder.layer.1.output.dense.bias")
+    assert talkative
+    talkative.clear()
     capfd.readouterr()
     with pytest.raises(RefusedCheckpoint):
         loaded(folder)
     assert capfd.readouterr() == ("", "")
+    assert talkative == []
     assert logging.get_verbosity() == logging.INFO
     assert logging.is_progress_bar_enabled()
-    logging.set_verbosity_warning()
 
 
 def test_loading_leaves_the_random_state_alone(tmp_path: Path):
