@@ -8,8 +8,9 @@ from audit import store as stores
 from audit.checkpoint.opening import open_checkpoint
 from audit.progress import Progress, Silent
 from audit.report.rendering import render
+from audit.request import Request, request
 from audit.results import Audit, Plan
-from audit.run import Request, rejudged, request, run
+from audit.run import rejudged, run
 from audit.store import Fence
 
 

@@ -152,8 +152,15 @@ def _measurement(metric: Quantity, interval: Interval, layers: Sequence[LayerCov
         low=_nested(np.clip(interval.low, *metric.span), layers) if bounded else None,
         high=_nested(np.clip(interval.high, *metric.span), layers) if bounded else None,
         n=n,
-        absent=None if bounded else f"no interval: {n} documents are too few (16 are needed)",
+        absent=_missing(metric, interval, bounded=bounded),
     )
+
+
+def _missing(metric: Quantity, interval: Interval, *, bounded: bool) -> str | None:
+    """Why an interval, or some cells, are not there."""
+    if not bounded:
+        return f"no interval: {int(interval.n.max())} documents are too few (16 are needed)"
+    return metric.absent_when if np.isnan(interval.value).any() else None
 
 
 def _nested(array: NDArray[np.float64], layers: Sequence[LayerCoverage]) -> Values:

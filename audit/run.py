@@ -2,13 +2,10 @@
 
 import dataclasses
 import datetime as dt
-import platform
-import sys
 import time
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,11 +13,9 @@ import torch
 from audit import catalog
 from audit import plan as planning
 from audit import policy as policies
-from audit.checkpoint.opening import Checkpoint
 from audit.definitions import Probe, Quantity
 from audit.errors import NothingObserved
 from audit.exhibits import draw_patterns
-from audit.identity import digest_of
 from audit.judge import judge
 from audit.measure import WEIGHTS, Recorder, Table, summarised, weighed
 from audit.models.coverage import observed, survey
@@ -29,9 +24,10 @@ from audit.models.observing import observe
 from audit.models.positions import usable_positions
 from audit.models.weights import nonfinite_tensors, weight_observations
 from audit.nulls import Ground, all_nulls
-from audit.policy import Policy
 from audit.probes.sampling import Feed, feed, needs_tokenizer
 from audit.progress import Progress
+from audit.provenance import provenance, replay
+from audit.request import Request
 from audit.results import (
     SCHEMA_VERSION,
     Audit,
@@ -41,49 +37,10 @@ from audit.results import (
     MethodRecord,
     Plan,
     ProbeCoverage,
-    Provenance,
     Skipped,
 )
 from audit.similarity import draw_similarity
 from audit.store import EXHIBITS, MEASUREMENTS
-from audit.version import ENGINE
-
-
-class Request(NamedTuple):
-    """What is asked for, resolved: the checkpoint opened, the names looked up, the ids known before any work."""
-
-    checkpoint: Checkpoint
-    plan: Plan
-    policy: Policy
-    probes: tuple[Probe, ...]
-    metrics: tuple[Quantity, ...]
-    measurement_id: str
-    audit_id: str
-    command: str
-
-
-def request(checkpoint: Checkpoint, plan: Plan, policy: Policy, *, command: str) -> Request:
-    """Everything that can be known and refused before the model is loaded."""
-    planning.checked(plan)
-    probes, metrics = planning.probes(plan), planning.metrics(plan)
-    measurement_id = planning.measurement_id(checkpoint, plan, probes, metrics, engine=_engine())
-    return Request(
-        checkpoint,
-        plan,
-        policy,
-        probes,
-        metrics,
-        measurement_id,
-        audit_id(measurement_id, policy, confirm=plan.confirm),
-        command,
-    )
-
-
-def audit_id(measurement_id: str, policy: Policy, *, confirm: bool) -> str:
-    """Identity of the judgement: the measurement, the policy and, where a waiver may expire, the day."""
-    today = dt.datetime.now(dt.UTC).date()
-    day = today.isoformat() if any("expires" in waiver for waiver in policy.waivers) else None
-    return digest_of([measurement_id, policy.record(today).digest, day, confirm])[:16]
 
 
 def run(asked: Request, folder: Path, progress: Progress) -> Audit:
@@ -114,7 +71,7 @@ def run(asked: Request, folder: Path, progress: Progress) -> Audit:
         plan=asked.plan, metrics=asked.metrics, measurements=measurements, layers=layers, feeds=feeds
     )
     nulls = all_nulls(ground, loaded)
-    judged = judge(subject, coverage, measurements, asked.policy, reproduce=_replay(asked.plan), nulls=nulls)
+    judged = judge(subject, coverage, measurements, asked.policy, reproduce=replay(asked.plan), nulls=nulls)
     policy_record = asked.policy.record(started.date())
     (folder / EXHIBITS).mkdir()
     exhibits = draw_patterns(
@@ -127,7 +84,7 @@ def run(asked: Request, folder: Path, progress: Progress) -> Audit:
         subject=subject,
         plan=planning.record(asked.plan, asked.probes),
         policy=policy_record,
-        provenance=_provenance(asked, started, time.monotonic() - clock),
+        provenance=provenance(asked, started, time.monotonic() - clock),
         coverage=coverage,
         measurements=measurements,
         methods={metric.name: _method(metric) for metric in asked.metrics},
@@ -147,7 +104,7 @@ def rejudged(audit: Audit, asked: Request) -> Audit:
         audit.coverage,
         audit.measurements,
         asked.policy,
-        reproduce=_replay(asked.plan),
+        reproduce=replay(asked.plan),
         nulls=audit.nulls,
     )
     record = asked.policy.record(dt.datetime.now(dt.UTC).date())
@@ -271,38 +228,3 @@ def _method(metric: Quantity) -> MethodRecord:
         formula=metric.formula,
         reference=metric.reference,
     )
-
-
-def _engine() -> dict[str, str]:
-    return {
-        "attention-audit": ENGINE,
-        "torch": str(torch.__version__),
-        "transformers": version("transformers"),
-    }
-
-
-def _provenance(asked: Request, started: dt.datetime, seconds: float) -> Provenance:
-    return Provenance(
-        path=str(asked.checkpoint.directory / (asked.checkpoint.gguf_file or "")),
-        versions={**_engine(), "python": platform.python_version(), "platform": sys.platform},
-        device=asked.plan.device,
-        dtype=asked.plan.dtype,
-        threads=torch.get_num_threads(),
-        started=started.isoformat(timespec="seconds"),
-        seconds=round(seconds, 3),
-        command=asked.command,
-    )
-
-
-def _replay(plan: Plan) -> str:
-    """The command that measures this again; the path stays a placeholder, for it is no part of the audit."""
-    default = Plan()
-    words = ["attnaudit run CHECKPOINT"]
-    for name in ("depth", "samples", "max_length", "batch_size", "seed", "device", "dtype"):
-        value = getattr(plan, name)
-        if value != getattr(default, name):
-            words.append(f"--{name.replace('_', '-')} {value}")
-    words += [f"--probe {Path(probe).name}" for probe in plan.probes]
-    words += [f"--metric {metric}" for metric in plan.metrics]
-    words += ["--chat"] if plan.chat else []
-    return " ".join(words)

@@ -11,6 +11,7 @@ import pypdf
 import pytest
 
 from audit.errors import InternalFault, MachineFault
+from audit.report import pdf
 from audit.report.pdf import page_for_print, render_pdf, set_in_child
 from tests.report.conftest import STARTED
 from tests.report.example import example_audit, healthy_audit, write_exhibits
@@ -89,8 +90,17 @@ def test_the_contents_lead_to_pages(printed):
 
 
 def test_the_same_audit_gives_the_same_bytes(printed, drawn):
-    """In another process, at another time; another timestamp gives others."""
+    """In another process, at another time."""
     assert render_pdf(drawn.audit, drawn.folder, timestamp=STARTED) == printed
+
+
+def test_the_child_sees_none_of_the_callers_variables(monkeypatch):
+    """So they cannot change a byte; the date it writes is the one given."""
+    monkeypatch.setenv("FONTCONFIG_FILE", "/elsewhere")
+    seen = pdf._environment(STARTED)
+    assert "FONTCONFIG_FILE" not in seen
+    assert seen["SOURCE_DATE_EPOCH"] == str(STARTED)
+    assert seen["HOME"].startswith("/")
 
 
 def test_a_page_that_reaches_outside_is_refused():

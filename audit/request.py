@@ -1,0 +1,61 @@
+"""What is asked for, resolved: names looked up, ids known, everything refusable refused before the model is loaded."""
+
+import datetime as dt
+from importlib.metadata import version
+from typing import NamedTuple
+
+import torch
+
+from audit import plan as planning
+from audit.checkpoint.opening import Checkpoint
+from audit.definitions import Probe, Quantity
+from audit.identity import digest_of
+from audit.policy import Policy
+from audit.results import Plan
+from audit.version import ENGINE
+
+
+class Request(NamedTuple):
+    """What is asked for, resolved: the checkpoint opened, the names looked up, the ids known before any work."""
+
+    checkpoint: Checkpoint
+    plan: Plan
+    policy: Policy
+    probes: tuple[Probe, ...]
+    metrics: tuple[Quantity, ...]
+    measurement_id: str
+    audit_id: str
+    command: str
+
+
+def request(checkpoint: Checkpoint, plan: Plan, policy: Policy, *, command: str) -> Request:
+    """Everything that can be known and refused before the model is loaded."""
+    planning.checked(plan)
+    probes, metrics = planning.probes(plan), planning.metrics(plan)
+    measurement_id = planning.measurement_id(checkpoint, plan, probes, metrics, engine=engine())
+    return Request(
+        checkpoint,
+        plan,
+        policy,
+        probes,
+        metrics,
+        measurement_id,
+        audit_id(measurement_id, policy, confirm=plan.confirm),
+        command,
+    )
+
+
+def audit_id(measurement_id: str, policy: Policy, *, confirm: bool) -> str:
+    """Identity of the judgement: the measurement, the policy and, where a waiver may expire, the day."""
+    today = dt.datetime.now(dt.UTC).date()
+    day = today.isoformat() if any("expires" in waiver for waiver in policy.waivers) else None
+    return digest_of([measurement_id, policy.record(today).digest, day, confirm])[:16]
+
+
+def engine() -> dict[str, str]:
+    """Versions that are part of a measurement's identity."""
+    return {
+        "attention-audit": ENGINE,
+        "torch": str(torch.__version__),
+        "transformers": version("transformers"),
+    }
