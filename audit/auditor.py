@@ -7,7 +7,8 @@ from audit import policy as policies
 from audit import store as stores
 from audit.checkpoint.opening import open_checkpoint
 from audit.progress import Progress, Silent
-from audit.report.rendering import render
+from audit.report.redraw import redraw
+from audit.report.rendering import HTML, PDF, render
 from audit.request import Request, request
 from audit.results import Audit, Plan
 from audit.run import rejudged, run
@@ -40,13 +41,21 @@ def audit_checkpoint(
     asked = request(opened, plan, policies.load(policy), command=command)
     if not force:
         if stores.exists(store, asked.audit_id):
-            return stores.read(store / asked.audit_id)
+            return _with_reports(store / asked.audit_id, pdf=pdf)
         if (measured := stores.measured(store, asked.measurement_id)) is not None:
             return _judge_again(asked, measured, store, pdf=pdf, progress=progress, fence=fence)
     with stores.attempt(store, fence.label if fence else "") as folder, stores.faults_of_the_disk(store):
         audit = run(asked, folder, progress)
         _finish(audit, folder, store, pdf=pdf, replace=force, progress=progress, fence=fence)
     return stores.read(store / audit.audit_id)
+
+
+def _with_reports(folder: Path, *, pdf: bool) -> Audit:
+    """The audit in `folder`, its reports drawn where one that is asked for is not there."""
+    audit = stores.read(folder)
+    if not all((folder / name).is_file() for name in ((HTML, PDF) if pdf else (HTML,))):
+        redraw(folder, pdf=pdf)
+    return audit
 
 
 def _judge_again(

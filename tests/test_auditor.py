@@ -75,6 +75,18 @@ def test_an_audit_that_exists_is_returned(audited, bert_tiny):
     assert audit_checkpoint(bert_tiny, QUICK, store=folder.parent) == audit
 
 
+def test_a_report_that_is_not_there_is_drawn_when_asked_for(audited, bert_tiny, tmp_path):
+    """After --no-pdf, or when someone deleted it: what is asked for is there, and nothing is measured again."""
+    audit, folder = audited
+    shutil.copytree(folder, tmp_path / folder.name)
+    copy = tmp_path / folder.name
+    (copy / "report.html").unlink()
+    assert audit_checkpoint(bert_tiny, QUICK, store=tmp_path) == audit
+    assert (copy / "report.html").read_bytes() == (folder / "report.html").read_bytes()
+    assert (copy / "report.pdf").is_file()
+    assert "report.pdf" in json.loads((copy / "manifest.json").read_text("utf-8"))
+
+
 def test_another_policy_judges_the_same_measurements_again(audited, bert_tiny, tmp_path):
     """The numbers are taken over; only judgement and report are new."""
     audit, folder = audited

@@ -107,3 +107,23 @@ def test_audit_json_is_canonical(tmp_path):
     content = msgspec.json.decode(text)
     assert list(content) == sorted(content)
     assert "NaN" not in text
+
+
+def test_an_attempt_that_its_fence_refuses_is_never_seen(tmp_path):
+    """Asked last, with the audit's id: nothing is published and nothing is left."""
+    asked = []
+    audit = example_audit()
+    refusing = store.Fence("job.1.", lambda audit_id: bool(asked.append(audit_id)))
+    with pytest.raises(store.Superseded, match="another attempt"):
+        published(tmp_path / "store", audit, fence=refusing)
+    assert asked == [audit.audit_id]
+    assert not (tmp_path / "store").exists()
+
+
+def test_an_attempt_can_be_told_by_its_label(tmp_path):
+    """So that what a death left can be swept."""
+    with store.attempt(tmp_path, "job.1.") as folder:
+        ((found, name),) = store.attempts(tmp_path).items()
+        assert found == folder
+        assert name.startswith("job.1.")
+    assert store.attempts(tmp_path) == {}

@@ -37,7 +37,7 @@ def observed_attention(found: Attention, layer: LayerCoverage, fed: Fed) -> Atte
     """The observation of `layer`; `scores` are as masked as the family made them where a key is not visible."""
     rows = fed.encoder.tokens.shape[0]
     pattern, scores = by_head(found.pattern, rows), by_head(found.scores, rows)
-    visible = scores > MASKED
+    visible = ~(scores <= MASKED)  # NaN counts as seen: a broken head must not read as one without keys
     queried = positions(fed, layer)
     attended = fed.encoder if layer.kind == "cross" else queried
     return AttentionObservation(

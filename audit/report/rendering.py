@@ -29,5 +29,11 @@ def render(audit: Audit, folder: Path, *, pdf: bool = True) -> Sequence[Path]:
 
 
 def _write(path: Path, data: bytes) -> Path:
-    path.write_bytes(data)
+    """In one step: a disk that fills up leaves the report that was there."""
+    fresh = path.with_name(f".{path.name}")
+    try:
+        fresh.write_bytes(data)
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
     return path

@@ -160,3 +160,20 @@ def test_metrics_of_weights_give_one_float64_per_head() -> None:
 
             assert (value.dtype, tuple(value.shape)) == (torch.float64, (4,))
             assert metric.compute(WeightObservation(layer=0, output=None)).isnan().all()
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("metric", [m for m in METRICS if m.observes == "attention"], ids=lambda m: m.name)
+def test_a_head_that_computes_nan_has_no_number(metric: Metric, causal: bool) -> None:
+    """Absent is never zero: what cannot be computed is not published as a measurement; other heads keep theirs."""
+    whole = random_attention(4, causal=causal)
+    assert whole.head_output is not None
+    assert whole.scores is not None
+    broken = replace(
+        whole,
+        **{name: getattr(whole, name).clone() for name in ("pattern", "head_output", "scores")},
+        value=None,
+    )
+    broken.pattern[:, 1] = broken.head_output[:, 1] = broken.scores[:, 1] = torch.nan
+    found = metric.compute(broken)
+    assert found[:, 1].isnan().all()

@@ -156,6 +156,22 @@ def test_a_row_that_sees_no_key_has_no_pattern() -> None:
     assert blind > 0
 
 
+def test_scores_that_are_nan_hide_no_key() -> None:
+    """A pattern that is NaN is seen as NaN, never as an empty one whose masses read zero."""
+    model = tiny_model("llama")
+    batch = random_batch(model)
+    _, whole, _ = watch(model, batch)
+    with torch.no_grad():
+        projection = model.get_submodule("model.layers.1.self_attn.q_proj")
+        projection.weight.fill_(torch.nan)  # type: ignore[operator, union-attr]
+
+    _, kept, _ = watch(model, batch)
+
+    seen = kept.attention[1]
+    assert bool(seen.pattern[whole.attention[1].seen.expand_as(seen.pattern)].isnan().all())
+    assert bool(seen.mass.sum((-1, -2)).isnan().all())
+
+
 def test_soft_caps_are_in_the_scores() -> None:
     """gemma2: scores are cap * tanh(scale * q.k / cap)."""
     watched = watched_once("gemma2", "causal")

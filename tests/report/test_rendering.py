@@ -1,6 +1,7 @@
 """Both reports are written beside the audit."""
 
 import pypdf
+import pytest
 
 from audit.report.html import render_html
 from audit.report.rendering import render
@@ -16,6 +17,21 @@ def test_both_reports_are_written(tmp_path):
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == render_html(audit, tmp_path)
     created = pypdf.PdfReader(tmp_path / "report.pdf").metadata.creation_date
     assert created.isoformat() == "2026-11-22T07:30:00+00:00"
+
+
+def test_a_report_that_cannot_be_written_leaves_the_one_that_was_there(tmp_path, monkeypatch):
+    """A full disk tears no published report."""
+    (tmp_path / "report.html").write_text("whole")
+
+    def full(path, data):
+        path.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        render(healthy_audit(), tmp_path, pdf=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    assert (tmp_path / "report.html").read_text() == "whole"
 
 
 def test_the_pdf_can_be_left_out(tmp_path):
