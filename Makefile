@@ -9,7 +9,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: venv inputs demo test check tests sweep bench wheel clean
+.PHONY: venv inputs demo test check tests sweep chaos bench wheel clean
 
 venv: .venv/ready
 
@@ -53,6 +53,10 @@ tests:
 # Every causal, masked and seq2seq model type that transformers knows, observed against an independent count.
 sweep: venv
 	$(BIN)/python -m tests.sweep
+
+# Audits through the queue while children, workers, scheduler and server are killed at random.
+chaos: venv inputs
+	$(BIN)/python -m tests.chaos
 
 bench: venv inputs
 	$(BIN)/python -m tests.bench

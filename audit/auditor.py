@@ -9,9 +9,9 @@ from audit.checkpoint.opening import open_checkpoint
 from audit.progress import Progress, Silent
 from audit.report.redraw import redraw
 from audit.report.rendering import HTML, PDF, render
-from audit.request import Request, request
+from audit.request import request
 from audit.results import Audit, Plan
-from audit.run import rejudged, run
+from audit.run import run
 from audit.store import Fence
 
 
@@ -39,14 +39,18 @@ def audit_checkpoint(
         Path(checkpoint), adapter=Path(adapter) if adapter else None, allow_pickle=plan.allow_pickle
     )
     asked = request(opened, plan, policies.load(policy), command=command)
-    if not force:
-        if stores.exists(store, asked.audit_id):
-            return _with_reports(store / asked.audit_id, pdf=pdf)
-        if (measured := stores.measured(store, asked.measurement_id)) is not None:
-            return _judge_again(asked, measured, store, pdf=pdf, progress=progress, fence=fence)
+    if not force and stores.exists(store, asked.audit_id):
+        return _with_reports(store / asked.audit_id, pdf=pdf)
+    measured = None if force else stores.measured(store, asked.measurement_id)
     with stores.attempt(store, fence.label if fence else "") as folder, stores.faults_of_the_disk(store):
-        audit = run(asked, folder, progress)
-        _finish(audit, folder, store, pdf=pdf, replace=force, progress=progress, fence=fence)
+        if measured:
+            shutil.copyfile(measured / stores.MEASUREMENTS, folder / stores.MEASUREMENTS)
+        audit = run(asked, folder, progress, before=stores.read(measured) if measured else None)
+        stores.write_audit(audit, folder)
+        with progress.stage("report", 1) as advance:
+            render(audit, folder, pdf=pdf)
+            advance(1)
+        stores.publish(folder, store, audit.audit_id, replace=force, fence=fence)
     return stores.read(store / audit.audit_id)
 
 
@@ -56,35 +60,3 @@ def _with_reports(folder: Path, *, pdf: bool) -> Audit:
     if not all((folder / name).is_file() for name in ((HTML, PDF) if pdf else (HTML,))):
         redraw(folder, pdf=pdf)
     return audit
-
-
-def _judge_again(
-    asked: Request, measured: Path, store: Path, *, pdf: bool, progress: Progress, fence: Fence | None
-) -> Audit:
-    with stores.attempt(store, fence.label if fence else "") as folder, stores.faults_of_the_disk(store):
-        shutil.copyfile(measured / stores.MEASUREMENTS, folder / stores.MEASUREMENTS)
-        shutil.copytree(measured / stores.EXHIBITS, folder / stores.EXHIBITS)
-        audit = rejudged(stores.read(measured), asked)
-        kept = {exhibit.file for exhibit in audit.exhibits}
-        for path in (folder / stores.EXHIBITS).iterdir():
-            if f"{stores.EXHIBITS}/{path.name}" not in kept:
-                path.unlink()
-        _finish(audit, folder, store, pdf=pdf, replace=False, progress=progress, fence=fence)
-    return stores.read(store / asked.audit_id)
-
-
-def _finish(
-    audit: Audit,
-    folder: Path,
-    store: Path,
-    *,
-    pdf: bool,
-    replace: bool,
-    progress: Progress,
-    fence: Fence | None,
-) -> None:
-    stores.write_audit(audit, folder)
-    with progress.stage("report", 1) as advance:
-        render(audit, folder, pdf=pdf)
-        advance(1)
-    stores.publish(folder, store, audit.audit_id, replace=replace, fence=fence)

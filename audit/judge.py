@@ -1,6 +1,6 @@
 """Applies every rule to the measurements and turns suspicions into findings, checks and a verdict."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -121,6 +121,27 @@ def _finding(rule: Rule, suspicion: Suspicion, policy: Policy, reproduce: str) -
 def _severity(severity: Severity, confirmation: Confirmation) -> Severity:
     certain = confirmation.status in ("confirmed", "absolute")
     return severity if certain or severity == "info" else "watch"
+
+
+def borne_out(
+    findings: Sequence[Finding], confirmations: Mapping[str, Confirmation], policy: Policy
+) -> tuple[Finding, ...]:
+    """`findings` with what ablation showed of them, in order.
+
+    What was confirmed has the severity of the policy; what turned out to matter is a remark, not a fault.
+    """
+    return tuple(sorted((_borne_out(f, confirmations.get(f.id), policy) for f in findings), key=_order))
+
+
+def _borne_out(finding: Finding, confirmation: Confirmation | None, policy: Policy) -> Finding:
+    if confirmation is None:
+        return finding
+    severity = finding.severity
+    if confirmation.details.get("matters"):
+        severity = "info"
+    elif confirmation.status == "confirmed" and severity == "watch":
+        severity = policy.severity[finding.rule]
+    return replace(finding, confirmation=confirmation, severity=severity)
 
 
 def _order(finding: Finding) -> tuple[int, str, int, int]:

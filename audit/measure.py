@@ -1,6 +1,7 @@
 """Runs the metrics on what is observed and keeps every number per sample before anything is averaged."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -132,6 +133,18 @@ def weighed(
                     rounded(v) for v in metric.compute(observation).tolist()
                 ]
     return {metric.name: _weighed(metric, found[metric.name]) for metric in chosen}
+
+
+def not_finite(measurements: Mapping[str, Mapping[str, Measurement]]) -> dict[str, dict[str, Measurement]]:
+    """The same measurements, the absent ones explained by weights that are NaN or infinite."""
+    reason = "the pass was not finite: weights hold NaN or infinity"
+    return {
+        metric: {
+            probe: replace(found, absent=reason) if found.value is None else found
+            for probe, found in by_probe.items()
+        }
+        for metric, by_probe in measurements.items()
+    }
 
 
 def _weighed(metric: Quantity, values: list[list[float | None]]) -> Measurement:

@@ -1,6 +1,7 @@
 """Thresholds, severities and requirements: what turns measurements into a verdict."""
 
 import datetime as dt
+import math
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -114,6 +115,8 @@ def _merged(base: dict[str, Any], own: dict[str, Any], where: str) -> dict[str, 
         for rule in own_table:
             if rule not in base["severity"]:
                 raise unknown_name(f"rule in [{table}] of policy {where!r}:", rule, sorted(base["severity"]))
+            if table == "thresholds" and not isinstance(own_table[rule], dict):
+                raise UnusableInput(f"policy {where!r}: [thresholds.{rule}] must be a table")
     merged["severity"] = {**base["severity"], **own.get("severity", {})}
     merged["thresholds"] = {
         rule: {**base["thresholds"].get(rule, {}), **own.get("thresholds", {}).get(rule, {})}
@@ -130,7 +133,7 @@ def _refuse_unusable_thresholds(merged: dict[str, Any], base: dict[str, Any], wh
             if key not in base["thresholds"].get(rule, {}):
                 known = list(base["thresholds"].get(rule, {}))
                 raise unknown_name(f"threshold of {rule} in policy {where!r}:", key, known)
-            if isinstance(value, bool) or not isinstance(value, int | float):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 raise UnusableInput(f"policy {where!r}: threshold {rule}.{key} is {value!r}, not a number")
 
 
@@ -140,13 +143,32 @@ def _refuse_unusable_words(merged: dict[str, Any], base: dict[str, Any], where: 
             raise UnusableInput(
                 f"policy {where!r}: severity of {rule} is {severity!r}; use info, watch or fail"
             )
+    for key, kind in (("required", str), ("waivers", dict)):
+        values = merged.get(key, [])
+        if not isinstance(values, list) or not all(isinstance(value, kind) for value in values):
+            what = "names of rules" if kind is str else "tables"
+            raise UnusableInput(f"policy {where!r}: {key} must be a list of {what}")
     for rule in merged.get("required", []):
         if rule not in base["severity"]:
             raise unknown_name(f"required rule in policy {where!r}:", rule, sorted(base["severity"]))
-    for waiver in merged.get("waivers", []):
+    _refuse_unusable_waivers(merged.get("waivers", []), base, where)
+
+
+def _refuse_unusable_waivers(waivers: list[dict[str, Any]], base: dict[str, Any], where: str) -> None:
+    for waiver in waivers:
         missing = {"rule", "owner", "reason"} - set(waiver)
         if missing:
             raise UnusableInput(f"policy {where!r}: a waiver lacks {', '.join(sorted(missing))}")
+        if waiver["rule"] not in base["severity"]:
+            raise unknown_name(
+                f"rule of a waiver in policy {where!r}:", str(waiver["rule"]), sorted(base["severity"])
+            )
+        try:
+            _in_force(waiver, dt.date.min)
+        except ValueError:
+            raise UnusableInput(
+                f"policy {where!r}: a waiver expires {str(waiver['expires'])!r}; give a date such as 2027-01-31"
+            ) from None
 
 
 def _policy(content: dict[str, Any]) -> Policy:

@@ -36,4 +36,5 @@ def replay(plan: Plan) -> str:
     words += [f"--probe {Path(probe).name}" for probe in plan.probes]
     words += [f"--metric {metric}" for metric in plan.metrics]
     words += ["--chat"] if plan.chat else []
+    words += [] if plan.confirm else ["--no-confirm"]
     return " ".join(words)

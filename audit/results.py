@@ -251,6 +251,21 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ablation:
+    """What taking flagged things out was measured by, on texts the findings do not rest on."""
+
+    measure: str | None  # None where nothing could be measured
+    unit: str | None
+    level: float | None  # of the unchanged model
+    margin: float | None
+    documents: int
+    left_out: tuple[str, ...]  # findings the budget did not cover
+    together: dict[str, Any] | None  # the cost of taking out all that was confirmed, at once
+    rounding: float | None  # the effect of bf16 rounding alone, where effects are of representations
+    passes: float  # what it cost, in plain passes over those texts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
     """Everything; `audit.json` is exactly this."""
 
@@ -269,6 +284,7 @@ class Audit:
     findings: tuple[Finding, ...]
     exhibits: tuple[Exhibit, ...]
     verdict: Verdict
+    ablation: Ablation | None = None  # None where nothing was taken out
     nulls: dict[str, dict[str, Null]] = field(default_factory=dict)  # metric -> null -> what it reads
 
 

@@ -5,7 +5,7 @@ import datetime as dt
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,8 +16,11 @@ from audit import policy as policies
 from audit.definitions import Probe, Quantity
 from audit.errors import NothingObserved
 from audit.exhibits import draw_patterns
-from audit.judge import judge
-from audit.measure import WEIGHTS, Recorder, Table, summarised, weighed
+from audit.interventions.candidates import BUDGETS
+from audit.interventions.confirm import Confirmations, confirm
+from audit.interventions.fresh import fresh
+from audit.judge import borne_out, judge
+from audit.measure import WEIGHTS, Recorder, Table, not_finite, summarised, weighed
 from audit.models.coverage import observed, survey
 from audit.models.loading import LoadedModel, load_model
 from audit.models.observing import observe
@@ -30,21 +33,38 @@ from audit.provenance import provenance, replay
 from audit.request import Request
 from audit.results import (
     SCHEMA_VERSION,
+    Ablation,
     Audit,
     Coverage,
+    Finding,
     LayerCoverage,
     Measurement,
     MethodRecord,
+    Null,
     Plan,
     ProbeCoverage,
     Skipped,
+    Subject,
 )
 from audit.similarity import draw_similarity
 from audit.store import EXHIBITS, MEASUREMENTS
 
 
-def run(asked: Request, folder: Path, progress: Progress) -> Audit:
-    """The audit; `measurements.parquet` and the exhibits are written into `folder` on the way."""
+class Measured(NamedTuple):
+    """What is known before anything is judged."""
+
+    subject: Subject
+    coverage: Coverage
+    measurements: dict[str, dict[str, Measurement]]  # metric -> probe -> measurement
+    nulls: dict[str, dict[str, Null]]
+
+
+def run(asked: Request, folder: Path, progress: Progress, *, before: Audit | None = None) -> Audit:
+    """The audit; `measurements.parquet` and the exhibits are written into `folder` on the way.
+
+    The measurements are taken over from `before`, an audit with the same ones under another policy, where given:
+    then they are judged, confirmed and drawn anew, as they would have been at first, and not measured again.
+    """
     started, clock = dt.datetime.now(dt.UTC), time.monotonic()
     if asked.plan.threads:
         torch.set_num_threads(asked.plan.threads)
@@ -52,73 +72,46 @@ def run(asked: Request, folder: Path, progress: Progress) -> Audit:
         loaded = load_model(
             asked.checkpoint, dtype=getattr(torch, asked.plan.dtype), device=asked.plan.device
         )
-        layers = survey(loaded.model)
+        feeds, unfed = _feeds(asked, loaded)
         advance(1)
-    feeds, unfed = _feeds(asked, loaded)
-    measurements, layers = _measured(asked, loaded, layers, feeds, folder=folder, progress=progress)
-    coverage = Coverage(
-        layers=layers,
-        skipped=unfed + _skipped(measurements),
-        probes=tuple(_probe_coverage(fed) for fed in feeds),
+    if before:
+        known = Measured(before.subject, before.coverage, before.measurements, before.nulls)
+    else:
+        known = _measured(asked, loaded, feeds, unfed, folder=folder, progress=progress)
+    layers = known.coverage.layers
+    judged = judge(
+        known.subject,
+        known.coverage,
+        known.measurements,
+        asked.policy,
+        reproduce=replay(asked.plan),
+        nulls=known.nulls,
     )
-    subject = dataclasses.replace(
-        loaded.subject,
-        nonfinite=nonfinite_tensors(loaded.model),
-        heads=max(layer.heads for layer in layers),
-        kv_heads=max(layer.kv_heads for layer in layers),
-    )
-    ground = Ground(
-        plan=asked.plan, metrics=asked.metrics, measurements=measurements, layers=layers, feeds=feeds
-    )
-    nulls = all_nulls(ground, loaded)
-    judged = judge(subject, coverage, measurements, asked.policy, reproduce=replay(asked.plan), nulls=nulls)
-    policy_record = asked.policy.record(started.date())
+    confirmed = _confirmed(asked, loaded, layers, feeds, judged.findings, progress=progress)
+    findings = borne_out(judged.findings, confirmed.by_finding if confirmed else {}, asked.policy)
     (folder / EXHIBITS).mkdir()
     exhibits = draw_patterns(
-        judged.findings, loaded, feeds, layers, folder / EXHIBITS, show_text=asked.plan.show_text
+        findings, loaded, feeds, layers, folder / EXHIBITS, show_text=asked.plan.show_text
     ) + draw_similarity(loaded, feeds, layers, folder / EXHIBITS)
+    record = asked.policy.record(started.date())
     return Audit(
         schema_version=SCHEMA_VERSION,
         audit_id=asked.audit_id,
         measurement_id=asked.measurement_id,
-        subject=subject,
+        subject=known.subject,
         plan=planning.record(asked.plan, asked.probes),
-        policy=policy_record,
+        policy=record,
         provenance=provenance(asked, started, time.monotonic() - clock),
-        coverage=coverage,
-        measurements=measurements,
+        coverage=known.coverage,
+        measurements=known.measurements,
         methods={metric.name: _method(metric) for metric in asked.metrics},
         rules=judged.rules,
         checks=judged.checks,
-        findings=judged.findings,
+        findings=findings,
         exhibits=exhibits,
-        verdict=policies.verdict(judged.findings, judged.checks, asked.policy, policy_record),
-        nulls=nulls,
-    )
-
-
-def rejudged(audit: Audit, asked: Request) -> Audit:
-    """The same measurements under another policy: nothing is measured again."""
-    judged = judge(
-        audit.subject,
-        audit.coverage,
-        audit.measurements,
-        asked.policy,
-        reproduce=replay(asked.plan),
-        nulls=audit.nulls,
-    )
-    record = asked.policy.record(dt.datetime.now(dt.UTC).date())
-    known = {finding.id for finding in judged.findings}
-    return dataclasses.replace(
-        audit,
-        audit_id=asked.audit_id,
-        policy=record,
-        provenance=dataclasses.replace(audit.provenance, command=asked.command),
-        rules=judged.rules,
-        checks=judged.checks,
-        findings=judged.findings,
-        exhibits=tuple(e for e in audit.exhibits if e.finding is None or e.finding in known),
-        verdict=policies.verdict(judged.findings, judged.checks, asked.policy, record),
+        verdict=policies.verdict(findings, judged.checks, asked.policy, record),
+        ablation=_ablation(confirmed),
+        nulls=known.nulls,
     )
 
 
@@ -153,12 +146,42 @@ def cut(probe: Probe, loaded: LoadedModel, plan: Plan) -> Feed:
 def _measured(
     asked: Request,
     loaded: LoadedModel,
-    layers: tuple[LayerCoverage, ...],
-    feeds: Sequence[Feed],
+    feeds: tuple[Feed, ...],
+    unfed: tuple[Skipped, ...],
     *,
     folder: Path,
     progress: Progress,
-) -> tuple[dict[str, dict[str, Measurement]], tuple[LayerCoverage, ...]]:
+) -> Measured:
+    layers, by_probe = _observed(asked, loaded, feeds, folder=folder, progress=progress)
+    by_probe[WEIGHTS] = weighed(asked.metrics, layers, weight_observations(loaded.model, layers))
+    measurements = {
+        metric.name: {probe: found[metric.name] for probe, found in by_probe.items() if metric.name in found}
+        for metric in asked.metrics
+    }
+    subject = dataclasses.replace(
+        loaded.subject,
+        nonfinite=nonfinite_tensors(loaded.model),
+        heads=max(layer.heads for layer in layers),
+        kv_heads=max(layer.kv_heads for layer in layers),
+    )
+    if subject.nonfinite:
+        measurements = not_finite(measurements)
+    ground = Ground(
+        plan=asked.plan, metrics=asked.metrics, measurements=measurements, layers=layers, feeds=feeds
+    )
+    coverage = Coverage(
+        layers=layers,
+        skipped=unfed + _skipped(measurements),
+        probes=tuple(_probe_coverage(fed) for fed in feeds),
+    )
+    return Measured(subject, coverage, measurements, all_nulls(ground, loaded))
+
+
+def _observed(
+    asked: Request, loaded: LoadedModel, feeds: Sequence[Feed], *, folder: Path, progress: Progress
+) -> tuple[tuple[LayerCoverage, ...], dict[str, dict[str, Measurement]]]:
+    """The layers with what became of each, and the measurements of each probe."""
+    layers = survey(loaded.model)
     seen: set[int] = set()
     by_probe: dict[str, dict[str, Measurement]] = {}
     with Table(folder / MEASUREMENTS) as table:
@@ -179,11 +202,46 @@ def _measured(
         raise NothingObserved(
             f"no attention layer of {asked.checkpoint.model_type!r} could be observed: {layers[0].reason}"
         )
-    by_probe[WEIGHTS] = weighed(asked.metrics, layers, weight_observations(loaded.model, layers))
-    return {
-        metric.name: {probe: found[metric.name] for probe, found in by_probe.items() if metric.name in found}
-        for metric in asked.metrics
-    }, layers
+    return layers, by_probe
+
+
+def _confirmed(
+    asked: Request,
+    loaded: LoadedModel,
+    layers: Sequence[LayerCoverage],
+    feeds: Sequence[Feed],
+    findings: Sequence[Finding],
+    *,
+    progress: Progress,
+) -> Confirmations | None:
+    """What taking out the flagged parts costs on fresh texts; None where the plan asks for no confirmation."""
+    budget = BUDGETS.get(asked.plan.depth)
+    if budget is None or not asked.plan.confirm or not findings:
+        return None
+    more = dataclasses.replace(asked.plan, samples=2 * asked.plan.samples)
+    texts = [
+        fresh(cut(probe, loaded, more), fed)
+        for probe, fed in zip(asked.probes, feeds, strict=False)
+        if probe.name == fed.name and needs_tokenizer(probe)
+    ]
+    with progress.stage("confirm", 1) as advance:
+        confirmations = confirm(
+            findings,
+            loaded,
+            layers=layers,
+            detection=feeds,
+            confirmation=[text for text in texts if text.batches],
+            budget=budget,
+            seed=asked.plan.seed,
+        )
+        advance(1)
+    return confirmations
+
+
+def _ablation(confirmed: Confirmations | None) -> Ablation | None:
+    if confirmed is None:
+        return None
+    return Ablation(**{field.name: getattr(confirmed, field.name) for field in dataclasses.fields(Ablation)})
 
 
 def _skipped(measurements: dict[str, dict[str, Measurement]]) -> tuple[Skipped, ...]:

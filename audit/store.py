@@ -8,7 +8,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,13 +141,33 @@ def read(folder: Path) -> Audit:
     return audit
 
 
-def entries(store: Path) -> tuple[Entry, ...]:
-    """Every published audit of the store, newest first; folders without a manifest are not audits."""
+def refuse_edited(folder: Path, *, spare: Sequence[str]) -> None:
+    """Raise UnusableInput where a file of a published audit is not what its manifest says; `spare` may differ."""
+    digests = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=dict[str, str])
+    for name, digest in digests.items():
+        path = folder / name
+        if name not in spare and not (path.is_file() and digest_of_file(path) == digest):
+            raise UnusableInput(
+                f"{str(path)!r} was edited or lost after publication: run the audit again with --force"
+            )
+
+
+def entries(store: Path, damaged: Callable[[str], None] | None = None) -> tuple[Entry, ...]:
+    """Every published audit of the store, newest first; folders without a manifest are not audits.
+
+    One that cannot be read is passed to `damaged` as a line that names it; without that it is an error.
+    """
     if not store.is_dir():
         raise UnusableInput(f"no store at {str(store)!r}: name the folder given to `attnaudit run -o`")
-    found = [
-        Entry(folder, read(folder)) for folder in sorted(store.iterdir()) if (folder / MANIFEST).is_file()
-    ]
+    found = []
+    for folder in sorted(store.iterdir()):
+        if (folder / MANIFEST).is_file():
+            try:
+                found.append(Entry(folder, read(folder)))
+            except UnusableInput as error:
+                if damaged is None:
+                    raise
+                damaged(str(error))
     return tuple(sorted(found, key=lambda entry: entry.audit.provenance.started, reverse=True))
 
 
@@ -155,7 +175,8 @@ def measured(store: Path, measurement_id: str) -> Path | None:
     """The folder of a published audit with these measurements, whatever policy judged them."""
     wanted = f'"measurement_id": "{measurement_id}"'.encode()
     folders = sorted(store.iterdir()) if store.is_dir() else []
-    return next((f for f in folders if (f / MANIFEST).is_file() and wanted in (f / AUDIT).read_bytes()), None)
+    whole = (f for f in folders if (f / MANIFEST).is_file() and (f / AUDIT).is_file())
+    return next((f for f in whole if wanted in (f / AUDIT).read_bytes()), None)
 
 
 def find(store: Path, audit_id: str) -> Entry:

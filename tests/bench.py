@@ -28,10 +28,10 @@ loaded = load_model(open_checkpoint(Path(sys.argv[1])))
 loaded.model.set_attn_implementation("sdpa")
 windows = cut(catalog.probes()["prose"], loaded, Plan(depth="quick"))
 with torch.inference_mode():
-    loaded.model(**model_inputs(loaded.model, windows.batches[0]))
+    loaded.model(**model_inputs(loaded.model, windows.batches[0]).inputs)
     start = time.perf_counter()
     for batch in windows.batches:
-        loaded.model(**model_inputs(loaded.model, batch))
+        loaded.model(**model_inputs(loaded.model, batch).inputs)
 print(time.perf_counter() - start)
 """
 

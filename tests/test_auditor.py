@@ -1,6 +1,7 @@
 """Whole audits of real checkpoints: published, repeatable, offline, independent of the batch size."""
 
 import json
+import shutil
 import socket
 import subprocess
 import sys

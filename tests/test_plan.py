@@ -17,6 +17,7 @@ from audit.results import Plan
         ({"max_length": 8}, "--max-length 8 is outside"),
         ({"batch_size": 0}, "--batch-size 0"),
         ({"seed": -1}, "--seed -1 is negative"),
+        ({"seed": 2**63}, "--seed 9223372036854775808 is too large"),
         ({"threads": 0}, "--threads 0"),
         ({"dtype": "int8"}, "--dtype 'int8' is none of"),
         ({"depth": "deep"}, "--depth 'deep' is none of"),
@@ -70,7 +71,6 @@ def test_identity_follows_what_decides_a_number_and_nothing_else(bert_tiny, tmp_
         identity(threads=1),
         identity(batch_size=3),
         identity(probes=(str(moved),)),
-        identity(show_text=True),
     }
     different = [
         identity(seed=1),
@@ -80,6 +80,12 @@ def test_identity_follows_what_decides_a_number_and_nothing_else(bert_tiny, tmp_
         identity(dtype="bfloat16"),
         identity(metrics=("sigma_1",)),
         identity(chat=True),
+        identity(
+            show_text=True
+        ),  # an audit that withholds own texts is not the one that shows them, nor vice versa
+        identity(probes=("prose",), depth="quick"),
+        identity(probes=(), depth="quick"),  # gives way to random tokens where there is no tokenizer
     ]
     assert len(same) == 1
     assert len({*different, *same}) == len(different) + 1
+    assert identity(probes=("prose",), show_text=True) == identity(probes=("prose",))

@@ -62,6 +62,15 @@ def test_a_policy_inherits_what_it_does_not_say(tmp_path):
         ("[thresholds.entropy_collapse]\nentropy = true\n", "not a number"),
         ('required = ["nonsense"]\n', "unknown required rule"),
         ('[[waivers]]\nrule = "dead_head"\n', "lacks owner, reason"),
+        ('[[waivers]]\nrule = "daed_head"\nowner = "a"\nreason = "b"\n', "did you mean dead_head"),
+        (
+            '[[waivers]]\nrule = "dead_head"\nowner = "a"\nreason = "b"\nexpires = "soon"\n',
+            "expires 'soon'; give a date",
+        ),
+        ("waivers = 3\n", "waivers must be a list of tables"),
+        ('required = "dead_head"\n', "required must be a list of names"),
+        ("thresholds = {uniform_head = 3}\n", "must be a table"),
+        ("[thresholds.entropy_collapse]\nentropy = nan\n", "not a number"),
     ],
 )
 def test_an_unusable_policy_is_refused_by_name(tmp_path, text, said):

@@ -127,3 +127,35 @@ def test_an_attempt_can_be_told_by_its_label(tmp_path):
         assert found == folder
         assert name.startswith("job.1.")
     assert store.attempts(tmp_path) == {}
+
+
+def test_measurements_are_not_sought_in_an_audit_that_lost_its_file(tmp_path):
+    """Someone deleted `audit.json`: it is passed over, and the next run measures again."""
+    audit = example_audit()
+    folder = published(tmp_path, audit)
+    assert store.measured(tmp_path, audit.measurement_id) == folder
+    (folder / "audit.json").unlink()
+    assert store.measured(tmp_path, audit.measurement_id) is None
+
+
+def test_a_damaged_audit_does_not_hide_its_neighbours(tmp_path):
+    """It is named, and the others are listed."""
+    published(tmp_path, example_audit())
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / store.MANIFEST).write_text("{}")
+    named: list[str] = []
+    assert len(store.entries(tmp_path, damaged=named.append)) == 1
+    assert "other" in named[0]
+
+
+def test_an_edited_file_is_not_blessed_again(tmp_path):
+    """A report may be drawn anew; a table or an exhibit that was changed or lost is refused."""
+    folder = published(tmp_path, example_audit())
+    store.refuse_edited(folder, spare=())
+    (folder / store.MEASUREMENTS).write_bytes(b"planted")
+    store.write_manifest(folder)
+    (folder / store.MEASUREMENTS).write_bytes(b"planted otherwise")
+    with pytest.raises(UnusableInput, match="measurements.parquet"):
+        store.refuse_edited(folder, spare=("report.html",))
+    store.refuse_edited(folder, spare=(store.MEASUREMENTS,))

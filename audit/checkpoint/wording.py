@@ -19,6 +19,7 @@ def listed(names: Iterable[str]) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What a library's exception says, without its further lines."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    """What a library's exception says, without its further lines; a heading takes the line below it along."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = lines[:2] if lines and lines[0].endswith(":") else lines[:1]
+    return " ".join(said) or type(error).__name__

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import click
 import msgspec
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from audit import catalog
 
@@ -44,7 +44,7 @@ def _listed(columns: Sequence[str], rows: Sequence[Sequence[str]], *, as_json: b
         named = [dict(zip(columns, row, strict=True)) for row in rows]
         click.echo(msgspec.json.format(msgspec.json.encode(named), indent=2))
         return 0
-    table = Table(*columns, box=None, pad_edge=False)
+    table = Table(*(Column(name, overflow="fold") for name in columns), box=None, pad_edge=False)
     for row in rows:
         table.add_row(*row)
     Console().print(table)

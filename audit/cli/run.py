@@ -14,6 +14,7 @@ from audit.cli.bars import progress_on
 from audit.results import Audit, Plan
 
 EXIT_CODES = {"pass": 0, "watch": 0, "fail": 1, "inconclusive": 3}
+SHOWN = 10  # findings on the terminal; the report has all
 _DEFAULT = Plan()
 
 
@@ -47,6 +48,7 @@ _DEFAULT = Plan()
 @click.option("--threads", type=int, help="Threads of the tensor library; default: its own.")
 @click.option("--policy", metavar="FILE", help="A policy in TOML, or the name of a shipped one.")
 @click.option("--allow-pickle", is_flag=True, help="Read .bin weights (with weights_only=True).")
+@click.option("--no-confirm", is_flag=True, help="Run no ablation; flags stay unconfirmed.")
 @click.option("--no-pdf", is_flag=True, help="Write the HTML report only.")
 @click.option("--show-text", is_flag=True, help="Show excerpts of your own probes in the report.")
 @click.option("--force", is_flag=True, help="Measure again although this audit exists.")
@@ -57,6 +59,7 @@ def run(
     store: Path,
     policy: str | None,
     adapter: Path | None,
+    no_confirm: bool,
     no_pdf: bool,
     force: bool,
     as_json: bool,
@@ -68,7 +71,7 @@ def run(
     the machine, 130 interrupted.
     """
     signal.signal(signal.SIGTERM, _interrupt)
-    plan = Plan(**options)
+    plan = Plan(**options, confirm=not no_confirm)
     with progress_on(sys.stderr) as progress:
         audit = audit_checkpoint(
             checkpoint,
@@ -99,9 +102,12 @@ def _summary(audit: Audit, folder: Path) -> str:
     seen = f"{observed} of {len(audit.coverage.layers)} attention layers observed"
     lines = [
         f"verdict  {audit.verdict}   ({seen}, {len(audit.findings)} findings)",
-        *(f"  {finding.severity:5}  {finding.statement}" for finding in audit.findings[:10]),
+        *(f"  {finding.severity:5}  {finding.statement}" for finding in audit.findings[:SHOWN]),
     ]
-    if len(audit.findings) > len(lines) - 1:
-        lines.append(f"  ... and {len(audit.findings) - len(lines) + 1} more in the report")
+    if len(audit.findings) > SHOWN:
+        lines.append(f"  ... and {len(audit.findings) - SHOWN} more in the report")
+    unmeasured = [check.rule for check in audit.checks if check.outcome == "not_measured"]
+    if unmeasured:
+        lines.append(f"not measured: {', '.join(unmeasured)}")
     reports = [folder / name for name in ("report.html", "report.pdf") if (folder / name).exists()]
     return "\n".join([*lines, *(f"report   {path}" for path in reports)])

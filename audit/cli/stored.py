@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 import msgspec
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from audit import store as stores
 from audit.store import Entry
@@ -21,12 +21,13 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON and not
 @_json
 def list_audits(store: Path, *, as_json: bool) -> int:
     """List the audits of a store, newest first."""
-    entries = stores.entries(store)
+    entries = stores.entries(store, damaged=lambda line: click.echo(f"attnaudit: left out: {line}", err=True))
     if as_json:
         rows = [_row(entry) for entry in entries]
         click.echo(msgspec.json.format(msgspec.json.encode(rows), indent=2))
         return 0
-    table = Table("audit", "verdict", "findings", "model", "depth", "started", box=None, pad_edge=False)
+    names = ("audit", "verdict", "findings", "model", "depth", "started")
+    table = Table(*(Column(name, overflow="fold") for name in names), box=None, pad_edge=False)
     for entry in entries:
         row = _row(entry)
         table.add_row(

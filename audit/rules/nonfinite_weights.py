@@ -22,7 +22,9 @@ def judge(case: Case) -> Judgement:
                 Evidence(metric="nonfinite values", probe=None, value=total, threshold=0, direction="above"),
             ),
             cause="numerical overflow in training or a damaged conversion",
-            confirmation=Confirmation(status="absolute", reason="counted in the files; no data involved"),
+            confirmation=Confirmation(
+                status="absolute", reason="counted in the loaded weights; no data involved"
+            ),
         ),
     )
 
@@ -31,10 +33,11 @@ RULE = Rule(
     name="nonfinite_weights",
     title="Non-finite weights",
     summary="weights that hold NaN or infinity",
-    criterion="any weight is NaN or infinite",
+    criterion="any weight the model uses is NaN or infinite",
     judge=judge,
     mitigation="Do not promote. Go back to the last finite checkpoint; lower the learning rate or keep float32 "
     "master weights; if the training copy is finite, repeat the conversion.",
-    limits="Counts values as stored, after the conversion to the precision of this audit.",
+    limits="Counts the weights the model uses, in the precision of this audit; tensors that the architecture leaves "
+    "unused are named among the remarks and not counted.",
     references=(),
 )

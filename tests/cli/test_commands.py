@@ -76,6 +76,7 @@ def test_pieces_are_listed_for_people_and_programs(verb, attnaudit):
     assert len(rows) >= 4
     assert all(row["summary"] for row in rows)
     assert text.count("\n") >= len(rows)
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text  # a narrow terminal folds, it cuts nothing off
 
 
 def test_policy_show_prints_what_can_be_read_back(attnaudit, tmp_path):
@@ -112,7 +113,7 @@ def test_every_error_is_one_clear_line(words, code, said, attnaudit, tmp_path, m
 def test_a_fault_of_ours_is_exit_code_4_without_a_traceback(attnaudit, monkeypatch):
     """And with --debug the traceback is there."""
 
-    def broken(*_):
+    def broken(*_, **__):
         raise ZeroDivisionError("by zero")
 
     monkeypatch.setattr("audit.store.entries", broken)
