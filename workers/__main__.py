@@ -1,0 +1,5 @@
+"""`python -P -m workers` is `attnaudit`."""
+
+from workers.cli import main
+
+main()

@@ -1,0 +1,109 @@
+"""One audit in a process of its own; it never speaks to the queue, only to its worker."""
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
+from typing import Final
+
+from audit import catalog
+from audit.auditor import audit_checkpoint
+from audit.errors import AuditError, MachineFault, UnusableInput
+from audit.probes.files import looks_like_file
+from audit.progress import Advance
+from audit.results import Audit, Plan
+from audit.store import Fence
+from workers.outcomes import VERDICT_CODES
+from workers.paths import resolved
+from workers.wire import Commit, Failed, Granted, Line, Published, Run, Stage
+
+_EVERY: Final = 0.2  # seconds between two words about the same stage
+
+
+def warm() -> None:
+    """Import what every audit needs; run nothing and start no thread."""
+    catalog.metrics()
+    catalog.rules()
+    catalog.probes()
+
+
+def perform(run: Run, line: Line) -> None:
+    """Make the audit and say how it ended; only a death leaves no word."""
+    began = monotonic()
+    try:
+        audit = _audited(run, line)
+    except AuditError as error:
+        line.say(Failed(str(error), error.exit_code, again=isinstance(error, MachineFault)))
+    except MemoryError:
+        line.say(Failed("memory ran out; try a smaller batch_size or max_length", 5, again=True))
+    except Exception as error:  # noqa: BLE001 - the last place where it can be told
+        line.say(Failed(f"a fault of ours: {type(error).__name__}: {error}"[:1_000], 4, again=False))
+    else:
+        own = round(monotonic() - began, 3)
+        line.say(Published(audit.audit_id, audit.verdict, VERDICT_CODES[audit.verdict], own))
+
+
+def _audited(run: Run, line: Line) -> Audit:
+    root = Path(run.root)
+    policy = run.policy if not (run.policy or "").endswith(".toml") else _below(run.policy, root, "policy")
+    return audit_checkpoint(
+        resolved(run.checkpoint, root=root),
+        _plan(run, root),
+        policy=policy,
+        adapter=_below(run.adapter, root, "adapter"),
+        store=Path(run.store),
+        pdf=run.pdf,
+        force=run.force,
+        progress=_Told(line),
+        command=f"attnaudit submit {run.checkpoint}",
+        fence=Fence(run.label, lambda audit_id: _granted(audit_id, run.label, line)),
+    )
+
+
+def _plan(run: Run, root: Path) -> Plan:
+    """The plan as this service carries it out: files below the model root, the operator's threads and permissions."""
+    if run.plan.allow_pickle and not run.allow_pickle:
+        raise UnusableInput(
+            "allow_pickle: this service reads no pickle weights; ATTNAUDIT_ALLOW_PICKLE=1 lets it"
+        )
+    probes = tuple(
+        str(resolved(name, root=root, what="probe")) if looks_like_file(name) else name
+        for name in run.plan.probes
+    )
+    return dataclasses.replace(run.plan, probes=probes, threads=run.plan.threads or run.threads)
+
+
+def _below(name: str | None, root: Path, what: str) -> Path | None:
+    return resolved(name, root=root, what=what) if name else None
+
+
+def _granted(audit_id: str, label: str, line: Line) -> bool:
+    """The worker's answer, which is the ledger's; an answer meant for an earlier attempt is passed over."""
+    line.say(Commit(audit_id))
+    while (order := line.next_order()) is not None:
+        if isinstance(order, Granted) and order.label == label:
+            return order.granted
+    return False
+
+
+class _Told:
+    """Progress that is said on the line, not too often."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    @contextmanager
+    def stage(self, name: str, total: int) -> Iterator[Advance]:
+        """A stage; its first and last step are always told."""
+        done, told = 0, 0.0
+
+        def advance(steps: int) -> None:
+            nonlocal done, told
+            done += steps
+            if done >= total or monotonic() - told >= _EVERY:
+                told = monotonic()
+                self._line.say(Stage(name, done, total))
+
+        self._line.say(Stage(name, 0, total))
+        yield advance

@@ -1,0 +1,67 @@
+-- Prelude of every transition. KEYS[1] is the namespace; times are the server's, in milliseconds.
+local ns = KEYS[1]
+
+local function at(...)
+  return table.concat({ns, ...}, ':')
+end
+
+local function now()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function whole(number)
+  return string.format('%.0f', number)
+end
+
+-- Move a job between states: it stands in exactly one of the sets ns:in:<state>.
+local function enter(id, state, score, ...)
+  local before = redis.call('HGET', at('job', id), 'state')
+  if before then redis.call('ZREM', at('in', before), id) end
+  redis.call('ZADD', at('in', state), score, id)
+  redis.call('HSET', at('job', id), 'state', state, ...)
+end
+
+-- Whether `token` is the attempt that owns the job now.
+local function holds(id, token)
+  local found = redis.call('HMGET', at('job', id), 'state', 'token')
+  return found[1] == 'running' and found[2] == token
+end
+
+-- Let another job with the same key run.
+local function free(id)
+  local key = redis.call('HGET', at('job', id), 'key')
+  if key and redis.call('HGET', at('busy'), key) == id then redis.call('HDEL', at('busy'), key) end
+end
+
+local function finish(id, state, ...)
+  local time = now()
+  free(id)
+  redis.call('ZREM', at('waiting'), id)
+  enter(id, state, time, 'ended', whole(time), ...)
+  redis.call('HINCRBY', at('totals'), state, 1)
+end
+
+-- Back into the queue, at its old place or behind all of its priority.
+local function requeue(id, behind)
+  free(id)
+  local job = at('job', id)
+  if behind then
+    local priority = tonumber(redis.call('HGET', job, 'priority'))
+    redis.call('HSET', job, 'order', whole((9 - priority) * 1e12 + redis.call('INCR', at('sequence'))))
+  end
+  redis.call('HDEL', job, 'token', 'granted')
+  enter(id, 'queued', redis.call('HGET', job, 'order'), 'stage', '', 'done', 0, 'total', 0)
+  redis.call('ZADD', at('waiting'), redis.call('HGET', job, 'accepted'), id)
+end
+
+-- An attempt ended without an outcome: it runs again, or is quarantined once it died too often.
+local function died(id, death, limit, behind)
+  redis.call('RPUSH', at('job', id, 'deaths'), death)
+  if tonumber(redis.call('HGET', at('job', id), 'attempts')) >= limit then
+    finish(id, 'quarantined', 'reason', 'each attempt died', 'exit_code', 5)
+    return 'quarantined'
+  end
+  requeue(id, behind)
+  return 'queued'
+end

@@ -1,0 +1,1 @@
+"""Recurring audits: entries of a TOML file, their due slots, and a record that no slot fires twice."""

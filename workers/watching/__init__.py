@@ -1,0 +1,1 @@
+"""What an operator's instruments read: metrics, liveness, readiness."""
