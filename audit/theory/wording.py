@@ -1,0 +1,101 @@
+"""What a diagram says, in sentences for somebody who has not read the papers."""
+
+import math
+
+from audit.theory.architecture import Architecture
+from audit.theory.point import Point
+from audit.theory.profile import Profile
+from audit.theory.turning import Change
+
+
+def sentences(
+    architecture: Architecture,
+    here: Point,
+    layers: Profile,
+    changes: tuple[Change, ...],
+    assumptions: tuple[str, ...],
+) -> tuple[str, ...]:
+    """Which side of the diagram a configuration is on, why, and what would move it."""
+    parts = [
+        _side(here, layers),
+        _sharpness(here),
+        _skip(architecture, here),
+        _gradient(layers),
+        _paper(here),
+        _remedy(here),
+    ]
+    parts += [f"{_would(change, here)} move it: {change.words}." for change in changes]
+    parts += [f"Nearest answer only: {assumption}." for assumption in assumptions]
+    return tuple(part for part in parts if part)
+
+
+def _would(change: Change, here: Point) -> str:
+    return "Would not" if change.phase == here.phase else "Would"
+
+
+def _side(here: Point, layers: Profile) -> str:
+    first, last = layers.similarity[0], here.similarity
+    path = f"two tokens have cosine {first:.2f} on entry and {_cosine(last)} after {here.depth} blocks"
+    if here.phase == "rank collapse":
+        return (
+            f"Rank collapse at initialisation: {path}, so hardly anything tells them apart and next to no gradient "
+            "reaches W_Q and W_K."
+        )
+    if here.phase == "entropy collapse":
+        return f"Entropy collapse at initialisation: attention freezes on few keys; {path}."
+    return f"Trainable at initialisation: {path}, and attention is not frozen."
+
+
+def _sharpness(here: Point) -> str:
+    keys = (
+        f"a row of the first block keeps {here.entropy_share:.0%} of the largest entropy and rests on about "
+        f"{1 / here.own_overlap:.0f} of {here.tokens} keys"
+    )
+    if math.isinf(here.beta_critical):
+        return f"The tokens that enter are all equal, so attention cannot tell them apart at any temperature; {keys}."
+    side = "above" if here.beta > here.beta_critical else "below"
+    return (
+        f"The inverse temperature of attention, {here.beta:.2f}, lies {side} the {here.beta_critical:.2f} at which it "
+        f"freezes on few keys (a gradual change at {here.tokens} tokens): {keys}."
+    )
+
+
+def _skip(architecture: Architecture, here: Point) -> str:
+    if not architecture.skip_attention:
+        return "There is no skip connection around attention."
+    if here.phase_without_skip == here.phase:
+        return ""
+    return f"Without its skip connections the same stack would be in {here.phase_without_skip}."
+
+
+def _gradient(layers: Profile) -> str:
+    first, last = layers.per_token.query[0], layers.per_token.query[-1]
+    if not first or not last:
+        return ""
+    kind = (
+        f"{first / last:.2g} times that of the last"
+        if first >= last
+        else f"1/{last / first:.2g} of that of the last"
+    )
+    return f"Under a loss on every token the expected squared gradient of W_Q in the first block is {kind}."
+
+
+def _paper(here: Point) -> str:
+    return (
+        f"The published T -> infinity map says {here.phase_infinite}, cosine {_cosine(here.similarity_infinite)}; "
+        f"all other numbers are for the real T = {here.tokens}."
+    )
+
+
+def _remedy(here: Point) -> str:
+    return (
+        "With its mean taken out of attention (A - 11^T/T), the published remedy against rank collapse in width, the "
+        f"cosine would be {_cosine(here.similarity_centred)}."
+    )
+
+
+def _cosine(value: float) -> str:
+    """Two digits, or how far it is from 1."""
+    if value < 0.995:
+        return f"{value:.2f}"
+    return f"1 - {1 - value:.0e}" if value < 1 - 1e-9 else "1"
