@@ -8,13 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from audit.theory.architecture import Architecture, Initialisation
-from audit.theory.backward import backward, block_moments
 from audit.theory.gradients import query_gradient
-from audit.theory.profile import unit_query_gradient
+from audit.theory.paths import paths
+from audit.theory.profile import profile
 from audit.theory.propagation import propagate
 from audit.theory.rows import Overlapping, infinite_rows, rows_of
 from audit.theory.states import dials, start
-from audit.theory.sublayers import sublayer_input
 from tests.simulation import Stack, planted_gradient, query_gradients, similarities
 
 SIMILARITY = 0.06  # largest error of a token similarity, with a skip, from d = T = 256
@@ -225,21 +224,15 @@ def _planted(seeds: int, rho: float, alike: float, beta: float) -> Ratio:
 
 def stacked(name: str, stack: Stack, seeds: int, tables: Tables, *, pooled: bool) -> list[Ratio]:
     """The W_Q gradient of every block of a stack, from its configuration alone."""
-    a, i = architecture(stack), initialisation(stack)
-    overlaps = table(a, tables)
-    gains = dials(a, i)
-    path = propagate(a, gains, start(i), overlaps)
-    moments = block_moments(a, gains, path, overlaps)
-    back = backward(a, gains, path, overlaps, moments=moments, alike=float(pooled))
-    runs = np.array(
-        [[layer.squared for layer in query_gradients(stack, seed, pooled=pooled)] for seed in range(seeds)]
-    )
-    found = []
-    for block, heads in enumerate(back.heads):
-        unit = unit_query_gradient(a, i, sublayer_input(a, path.states[block]), overlaps)
-        expected = stack.width * heads.own * (unit.own + heads.alike * unit.shared)
-        found.append(_ratio(f"{name} block {block + 1}", stack.beta, 1.0, expected, runs[:, block]))
-    return found
+    a = architecture(stack)
+    layers = profile(paths(a, initialisation(stack), table(a, tables)))
+    expected = (layers.pooled if pooled else layers.per_token).query
+    seen = [query_gradients(stack, seed, pooled=pooled) for seed in range(seeds)]
+    runs = np.array([[layer.squared for layer in run] for run in seen])
+    return [
+        _ratio(f"{name} block {number}", stack.beta, 1.0, value, runs[:, number - 1])
+        for number, value in zip(layers.blocks, expected, strict=True)
+    ]
 
 
 def _ratio(name: str, beta: float, alike: float, expected: float, runs: np.ndarray) -> Ratio:

@@ -204,18 +204,20 @@ def test_depth_may_not_matter():
 
 
 @pytest.mark.parametrize("config", [BERT, GPT2, LLAMA], ids=lambda config: config["model_type"])
-def test_a_diagram_is_drawn_in_ten_seconds_of_work(config: dict[str, object]):
-    """The default planes of ordinary models."""
-    began = time.process_time()
+def test_a_diagram_costs_little_beyond_its_rows(config: dict[str, object]):
+    """The planes, the point, the profile and every change together: less than eight times one table of overlaps."""
     reading = from_config(config)
+    began = time.process_time()
+    rows_of(reading.architecture)
+    tabled = time.process_time()
     diagram(reading.architecture, reading.initialisation)
-    assert time.process_time() - began < 10
+    assert time.process_time() - tabled < 8 * (tabled - began)
 
 
 @pytest.mark.parametrize(
     ("config", "tokens"),
-    [(BERT | {"num_hidden_layers": 1000}, 512), (GPT2 | {"n_layer": 1000}, 2), (LLAMA, 2), (LLAMA, 8192)],
-    ids=["1000 blocks", "1000 blocks of 2 tokens", "2 tokens", "8192 tokens"],
+    [(BERT | {"num_hidden_layers": 1000}, 512), (GPT2, 2), (LLAMA, 8192)],
+    ids=["1000 blocks", "2 tokens", "8192 tokens"],
 )
 def test_extremes_are_drawn_too(config: dict[str, object], tokens: int):
     """Every cell has a similarity, at a thousand blocks, two tokens, eight thousand tokens."""
