@@ -10,6 +10,7 @@ from audit import plan as planning
 from audit.checkpoint.opening import Checkpoint
 from audit.definitions import Probe, Quantity
 from audit.identity import digest_of
+from audit.limits import checked
 from audit.policy import Policy
 from audit.results import Plan
 from audit.version import ENGINE
@@ -30,7 +31,7 @@ class Request(NamedTuple):
 
 def request(checkpoint: Checkpoint, plan: Plan, policy: Policy, *, command: str) -> Request:
     """Everything that can be known and refused before the model is loaded."""
-    planning.checked(plan)
+    checked(plan)
     probes, metrics = planning.probes(plan), planning.metrics(plan)
     measurement_id = planning.measurement_id(checkpoint, plan, probes, metrics, engine=engine())
     return Request(

@@ -7,6 +7,7 @@ import pytest
 from audit import plan as planning
 from audit.checkpoint.opening import open_checkpoint
 from audit.errors import UnusableInput
+from audit.limits import checked
 from audit.results import Plan
 
 
@@ -26,7 +27,7 @@ from audit.results import Plan
 def test_an_unusable_option_is_named(changes, said):
     """The option as typed, its value, and what is allowed."""
     with pytest.raises(UnusableInput, match=said):
-        planning.checked(Plan(**changes))
+        checked(Plan(**changes))
 
 
 def test_depth_chooses_probes():

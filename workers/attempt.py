@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 from audit import store as stores
 from audit.errors import UnusableInput
+from audit.outcomes import VERDICT_CODES
 from workers.childprocess import ChildProcess
 from workers.connections import TRANSIENT
 from workers.heartbeat import Heartbeat
@@ -18,7 +19,6 @@ from workers.jobs import Death
 from workers.ledger.ledger import Ledger
 from workers.ledger.records import Claim
 from workers.message import Message, decoded
-from workers.outcomes import VERDICT_CODES
 from workers.settings import Settings
 from workers.watchdog import Watchdog
 from workers.wire import Born, Commit, Event, Exited, Failed, Granted, Published, Ready, Run, Stage

@@ -10,11 +10,11 @@ from typing import Final
 from audit import catalog
 from audit.auditor import audit_checkpoint
 from audit.errors import AuditError, MachineFault, UnusableInput
+from audit.outcomes import VERDICT_CODES
 from audit.probes.files import looks_like_file
 from audit.progress import Advance
 from audit.results import Audit, Plan
 from audit.store import Fence
-from workers.outcomes import VERDICT_CODES
 from workers.paths import resolved
 from workers.wire import Commit, Failed, Granted, Line, Published, Run, Stage
 

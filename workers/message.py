@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from audit import limits
 from audit import policy as policies
 from audit.errors import UnusableInput, unknown_name
 from audit.identity import digest_of
@@ -82,15 +83,13 @@ def encoded(message: Message) -> str:
 
 
 def checked(message: Message) -> Message:
-    """`message` itself, once its names and numbers are inside their limits.
-
-    The plan's numbers are checked by the library when the audit starts: it must not be imported for a submission.
-    """
+    """`message` itself, once its names and numbers are inside their limits."""
     for name, longest in _LONGEST.items():
         if len(getattr(message, name) or "") > longest:
             raise UnusableInput(f"{name} is longer than {longest} characters")
     if not _LOWEST <= message.priority <= _HIGHEST:
         raise UnusableInput(f"priority {message.priority} is outside {_LOWEST}..{_HIGHEST} (9 goes first)")
+    limits.checked(message.plan)
     below_root(message.checkpoint, "checkpoint")
     if message.adapter is not None:
         below_root(message.adapter, "adapter")

@@ -9,11 +9,11 @@ from typing import Final
 
 from audit import store as stores
 from audit.errors import AuditError
+from audit.outcomes import VERDICT_CODES
 from workers.connections import TRANSIENT
 from workers.jobs import Death
 from workers.ledger.ledger import Ledger
 from workers.ledger.records import Expired
-from workers.outcomes import VERDICT_CODES
 from workers.settings import Settings
 
 _FOLDERS_EVERY: Final = 6  # sweeps

@@ -11,11 +11,11 @@ import click
 from audit import store as stores
 from audit.auditor import audit_checkpoint
 from audit.cli.bars import progress_on
+from audit.cli.options import plan_options
+from audit.outcomes import VERDICT_CODES
 from audit.results import Audit, Plan
 
-EXIT_CODES = {"pass": 0, "watch": 0, "fail": 1, "inconclusive": 3}
 SHOWN = 10  # findings on the terminal; the report has all
-_DEFAULT = Plan()
 
 
 @click.command()
@@ -23,34 +23,10 @@ _DEFAULT = Plan()
 @click.option(
     "-o", "store", type=click.Path(path_type=Path), default="audits", show_default=True, help="The store."
 )
-@click.option(
-    "--depth", type=click.Choice(["quick", "standard", "full"]), default=_DEFAULT.depth, show_default=True
-)
-@click.option(
-    "--probe", "probes", multiple=True, metavar="NAME_OR_FILE", help="Repeatable; default by depth."
-)
-@click.option("--samples", type=int, default=_DEFAULT.samples, show_default=True, help="Samples per probe.")
-@click.option(
-    "--max-length", type=int, default=_DEFAULT.max_length, show_default=True, help="Tokens per sample."
-)
-@click.option("--batch-size", type=int, default=_DEFAULT.batch_size, show_default=True)
-@click.option("--seed", type=int, default=_DEFAULT.seed, show_default=True)
-@click.option("--metric", "metrics", multiple=True, metavar="NAME", help="Repeatable; default by depth.")
+@plan_options
 @click.option("--adapter", type=click.Path(path_type=Path), help="A LoRA adapter folder, merged in memory.")
-@click.option("--chat", is_flag=True, help="Put probes through the tokenizer's chat template.")
-@click.option("--device", default=_DEFAULT.device, show_default=True)
-@click.option(
-    "--dtype",
-    type=click.Choice(["float32", "bfloat16", "float16"]),
-    default=_DEFAULT.dtype,
-    show_default=True,
-)
-@click.option("--threads", type=int, help="Threads of the tensor library; default: its own.")
 @click.option("--policy", metavar="FILE", help="A policy in TOML, or the name of a shipped one.")
-@click.option("--allow-pickle", is_flag=True, help="Read .bin weights (with weights_only=True).")
-@click.option("--no-confirm", is_flag=True, help="Run no ablation; flags stay unconfirmed.")
 @click.option("--no-pdf", is_flag=True, help="Write the HTML report only.")
-@click.option("--show-text", is_flag=True, help="Show excerpts of your own probes in the report.")
 @click.option("--force", is_flag=True, help="Measure again although this audit exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print audit.json and nothing else.")
 def run(
@@ -59,7 +35,6 @@ def run(
     store: Path,
     policy: str | None,
     adapter: Path | None,
-    no_confirm: bool,
     no_pdf: bool,
     force: bool,
     as_json: bool,
@@ -71,7 +46,7 @@ def run(
     the machine, 130 interrupted.
     """
     signal.signal(signal.SIGTERM, _interrupt)
-    plan = Plan(**options, confirm=not no_confirm)
+    plan = Plan(**options)
     with progress_on(sys.stderr) as progress:
         audit = audit_checkpoint(
             checkpoint,
@@ -89,7 +64,7 @@ def run(
         click.echo((folder / stores.AUDIT).read_text("utf-8"), nl=False)
     else:
         click.echo(_summary(audit, folder))
-    return EXIT_CODES[audit.verdict]
+    return VERDICT_CODES[audit.verdict]
 
 
 def _interrupt(*_: object) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from audit import store as stores
 from audit.errors import AuditError, MachineFault, UnusableInput
 from audit.identity import digest_of
+from audit.outcomes import VERDICT_CODES
 from audit.results import SCHEMA_VERSION, Audit, Coverage, PolicyRecord, Provenance, Subject
-from workers.outcomes import VERDICT_CODES
 from workers.paths import resolved
 from workers.wire import Commit, Failed, Granted, Line, Published, Run, Stage
 

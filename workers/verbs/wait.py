@@ -9,8 +9,9 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from audit.outcomes import worst
 from workers.jobs import Job
-from workers.outcomes import code_of, worst
+from workers.outcomes import code_of
 from workers.verbs.common import client_for, json_option, print_json, record, store_option
 
 
