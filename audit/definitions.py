@@ -1,13 +1,15 @@
 """What a metric, a rule and a probe are: one record each, filled in by one file each."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from audit.results import Confirmation, Coverage, Evidence, Measurement, Null, Subject, Values
 
 if TYPE_CHECKING:  # listing rules and probes must not cost an import of torch
     from torch import Tensor
+
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +93,12 @@ class Case:
 
     def cell(self, metric: str, probe: str, layer: int, head: int | None = None) -> Cell | None:
         """One cell, or None where it is absent."""
-        return next((c for c in self.cells(metric, probe) if (c.layer, c.head) == (layer, head)), None)
+        measured = self.measurements.get(metric, {}).get(probe)
+        row = _item(measured.value, layer) if measured and isinstance(measured.value, list) else None
+        if measured is None or isinstance(row, list) != (head is not None):
+            return None
+        value, low, high = (_at(of, layer, head) for of in (measured.value, measured.low, measured.high))
+        return None if value is None else Cell(layer, head, value, low, high, measured.n)
 
     def null(self, metric: str, name: str, layer: int, head: int | None = None) -> Cell | None:
         """What `metric` reads under a null at one cell, or None where it was not computed."""
@@ -129,11 +136,15 @@ class NotMeasured:
     reason: str
 
 
-def _at(bound: Values, layer: int, head: int | None) -> float | None:
-    """One number of a nested bound; None where the bound is absent."""
-    row = bound[layer] if isinstance(bound, list) else bound
-    found = row[head] if isinstance(row, list) and head is not None else row
-    return found if isinstance(found, float) else None
+def _at(values: Values, layer: int, head: int | None) -> float | None:
+    """One number of nested values; None where it, or the place, is absent."""
+    row = _item(values, layer) if isinstance(values, list) else values
+    found = _item(row, head) if isinstance(row, list) and head is not None else row
+    return float(found) if isinstance(found, int | float) else None
+
+
+def _item(values: Sequence[_Item], index: int) -> _Item | None:
+    return values[index] if 0 <= index < len(values) else None
 
 
 Judgement = NotApplicable | NotMeasured | tuple[Suspicion, ...]
