@@ -162,6 +162,9 @@ class Rule:
     mitigation: str
     limits: str
     references: tuple[str, ...]
+    reads: tuple[
+        str, ...
+    ] = ()  # metrics that decide about a head or layer; cells without a number are counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,12 @@
 """Applies every rule to the measurements and turns suspicions into findings, checks and a verdict."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from audit import catalog
 from audit.definitions import Case, NotApplicable, NotMeasured, Rule, Suspicion
+from audit.measure import WEIGHTS
 from audit.policy import Policy
 from audit.results import (
     Check,
@@ -63,6 +64,7 @@ def judge(
             judgement = tuple(found for found in judgement if (found.layer, found.head) not in taken)
             checks[-1] = _after_precedence(checks[-1], left=len(judgement))
             taken |= {(found.layer, found.head) for found in judgement if found.severity != "info"}
+        checks[-1] = _with_gaps(checks[-1], rule, case)
         if isinstance(judgement, tuple):
             findings += [_finding(rule, suspicion, policy, reproduce) for suspicion in judgement]
     checks.sort(key=lambda check: check.rule)
@@ -83,6 +85,32 @@ def _check(rule: Rule, judgement: NotApplicable | NotMeasured | tuple[Suspicion,
     if judgement:
         return Check(rule=rule.name, outcome="flagged", reason=f"{len(judgement)} flagged")
     return Check(rule=rule.name, outcome="passed", reason=f"nothing met: {rule.criterion}")
+
+
+def _with_gaps(check: Check, rule: Rule, case: Case) -> Check:
+    """The check of a rule that was applied, with how many heads or layers had no number to apply it to."""
+    if check.outcome not in {"passed", "flagged"}:
+        return check
+    gaps = [words for metric in rule.reads for words in _gaps(case, metric)]
+    return replace(check, reason="; ".join([check.reason, *gaps]))
+
+
+def _gaps(case: Case, metric: str) -> Iterator[str]:
+    """What of `metric` is absent, probe by probe."""
+    by_probe = case.measurements.get(metric, {})
+    if not any(isinstance(found.value, list) for found in by_probe.values()):
+        yield f"{metric} was not measured"
+        return
+    for probe in (WEIGHTS,) if WEIGHTS in by_probe else case.texts():
+        values = by_probe[probe].value if probe in by_probe else None
+        if not isinstance(values, list):
+            yield f"{metric} was not measured on {probe}"
+            continue
+        rows = [values[layer.index] for layer in case.coverage.layers if layer.heads]
+        what = "heads" if any(isinstance(row, list) for row in rows) else "layers"
+        cells = [cell for row in rows for cell in (row if isinstance(row, list) else [row])]
+        if absent := sum(cell is None for cell in cells):
+            yield f"{absent} of {len(cells)} {what} have no {metric} on {probe}"
 
 
 def _after_precedence(check: Check, *, left: int) -> Check:

@@ -53,3 +53,50 @@ def test_what_could_not_be_judged_says_why():
     checks = {check.rule: check for check in judged(measurements={}).checks}
     assert checks["entropy_collapse"].outcome == "not_measured"
     assert "attention_entropy" in checks["entropy_collapse"].reason
+
+
+def test_a_rule_counts_the_heads_it_had_no_number_for():
+    """'Passed' over half of the heads is not 'passed'."""
+    found = {"attention_entropy": {"prose": measured([[0.6, None], [None, 0.7]]), "code": measured(None)}}
+    checks = {check.rule: check for check in judged(measurements=found).checks}
+    assert checks["uniform_head"].outcome == "passed"
+    assert "2 of 4 heads have no attention_entropy on prose" in checks["uniform_head"].reason
+    assert "attention_entropy was not measured on code" in checks["uniform_head"].reason
+
+
+def test_a_flagging_rule_counts_them_too():
+    """What was flagged says nothing about the heads that were not looked at."""
+    found = {"attention_entropy": {"prose": measured([[0.6, 0.999], [0.4, None]])}}
+    checks = {check.rule: check for check in judged(measurements=found).checks}
+    assert checks["uniform_head"].reason == "1 flagged; 1 of 4 heads have no attention_entropy on prose"
+
+
+def test_a_whole_measurement_leaves_no_remark():
+    """Every head had its number."""
+    checks = {check.rule: check for check in judged().checks}
+    assert checks["uniform_head"].reason == "2 flagged"
+
+
+def test_layers_of_another_kind_are_not_missed():
+    """A layer without softmax attention has nothing that could be judged."""
+    found = {"block_influence": {"prose": measured([0.5, None, None])}}
+    built = case("redundant_layer", found, coverage=layers(2, 0, 2))
+    judgement = judge(subject(), built.coverage, found, policy.load(), reproduce="attnaudit run X")
+    checks = {check.rule: check for check in judgement.checks}
+    assert checks["redundant_layer"].reason.endswith("; 1 of 2 layers have no block_influence on prose")
+
+
+def test_a_rule_that_needs_two_metrics_does_not_pass_on_one():
+    """Half of a criterion cannot be met, which is no reason to pass."""
+    found = {"token_similarity_without_sink": {"prose": measured([0.99, 0.99])}}
+    checks = {check.rule: check for check in judged(measurements=found).checks}
+    assert checks["rank_collapse_depth"].outcome == "not_measured"
+    assert "token_effective_rank" in checks["rank_collapse_depth"].reason
+
+
+@pytest.mark.parametrize("rule", sorted(catalog.rules()))
+def test_every_rule_says_which_numbers_it_needs(rule):
+    """Else cells without a number would go uncounted; the two that need none count tensors and layers."""
+    needs = catalog.rules()[rule].reads
+    assert needs or rule in {"nonfinite_weights", "unobserved_layers"}
+    assert set(needs) <= set(catalog.metrics())

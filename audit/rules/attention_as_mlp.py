@@ -71,4 +71,5 @@ RULE = Rule(
         "Kobayashi et al. 2021 (mixing ratio)",
         "He et al. 2024, arXiv 2406.15786 (attention layers that can be dropped)",
     ),
+    reads=(_MIXING, _SHARE),
 )

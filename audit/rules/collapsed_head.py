@@ -55,4 +55,5 @@ RULE = Rule(
         "Sanyal et al., arXiv 2404.08634 (single-column patterns)",
         "Gu et al., ICLR 2025 (attention sinks)",
     ),
+    reads=(_METRIC,),
 )

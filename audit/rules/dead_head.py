@@ -73,4 +73,5 @@ RULE = Rule(
     mitigation="Remove the head, or find out whether a conversion lost its weights.",
     limits="A head that is silent on these texts may speak on others; a zero slice of W_O needs no data.",
     references=("Michel, Levy & Neubig 2019 (head importance)", "Voita et al. 2019 (head pruning)"),
+    reads=("head_output_norm", "output_weight_norm"),
 )

@@ -119,4 +119,5 @@ RULE = Rule(
         "Guo et al. 2024, arXiv 2410.13835 (active-dormant heads)",
         "Gu et al., ICLR 2025 (attention sinks)",
     ),
+    reads=(_METRIC,),
 )

@@ -62,4 +62,5 @@ RULE = Rule(
         "Kornblith et al. 2019, arXiv 1905.00414 (CKA)",
         "Michel, Levy & Neubig 2019 (redundant heads)",
     ),
+    reads=(_METRIC,),
 )

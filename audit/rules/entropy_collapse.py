@@ -82,4 +82,5 @@ RULE = Rule(
     limits="A sharp head can be a useful one (copying, coreference): until removing it was seen to be harmless this is "
     "a suspicion. Collapse during training shows in a series of checkpoints, not in one.",
     references=("Zhai et al. 2023, arXiv 2303.06296 (attention entropy collapse)",),
+    reads=("attention_entropy",),
 )

@@ -68,4 +68,5 @@ RULE = Rule(
         "Sanyal et al., arXiv 2404.08634 (lazy layers)",
         "He et al. 2024, arXiv 2406.15786 (attention layers that can be dropped)",
     ),
+    reads=(_RANK, _INFLUENCE),
 )

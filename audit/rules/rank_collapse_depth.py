@@ -2,15 +2,16 @@
 
 from audit.definitions import Case, Cell, Judgement, NotMeasured, Rule, Suspicion
 from audit.results import Evidence
+from audit.rules._reading import measured_texts
 
 _SIMILARITY, _RANK = "token_similarity_without_sink", "token_effective_rank"
 
 
 def judge(case: Case) -> Judgement:
     """One suspicion at the first layer from which the tokens stay collapsed to the end, on every text probe."""
-    probes = [probe for probe in case.texts() if any(case.cells(_SIMILARITY, probe))]
+    probes = [probe for probe in measured_texts(case, _SIMILARITY) if any(case.cells(_RANK, probe))]
     if not probes:
-        return NotMeasured(f"{_SIMILARITY} was not measured on any text probe")
+        return NotMeasured(f"{_SIMILARITY} and {_RANK} were not both measured on any text probe")
     onsets = [_onset(case, probe) for probe in probes]
     reached = [layer for layer in onsets if layer is not None]
     if len(reached) < len(onsets):
@@ -81,4 +82,5 @@ RULE = Rule(
         "Dong, Cordonnier & Loukas 2021 (attention loses rank doubly exponentially with depth)",
         "Noci et al. 2022, arXiv 2206.03126",
     ),
+    reads=(_SIMILARITY, _RANK),
 )

@@ -51,4 +51,5 @@ RULE = Rule(
     limits="A small turn may matter and a large one may not: the loss without the block decides, not this number. "
     "Several blocks that can each be dropped cannot always be dropped together.",
     references=("Men et al. 2024, ShortGPT, arXiv 2403.03853 (block influence)",),
+    reads=(_METRIC,),
 )

@@ -53,4 +53,5 @@ RULE = Rule(
     limits="Compares six fixed rows, sinks taken away, over at most 128 keys; a pattern that hangs on the end of the "
     "text, on its length or on one kind of token is not seen as static. Says nothing about usefulness.",
     references=("Voita et al. 2019 (positional heads)", "Clark et al. 2019, What Does BERT Look At?"),
+    reads=(_METRIC,),
 )

@@ -58,4 +58,5 @@ RULE = Rule(
     "mean over tokens without attention.",
     limits="Averaging may be what the head is for: only ablation tells whether it matters.",
     references=("Noci et al. 2022 (signal propagation in transformers)",),
+    reads=("attention_entropy",),
 )
