@@ -9,7 +9,7 @@ import numpy as np
 from numpy.polynomial import hermite_e
 
 from audit.errors import unknown_name
-from audit.theory.quadrature import Array
+from audit.theory.quadrature import Array, times
 
 _NODES = 61
 _Scalar = Callable[[Array], Array]
@@ -45,7 +45,8 @@ def check_activation(name: str) -> None:
 
 def _by_hermite(function: _Scalar, variance: Array, correlation: Array) -> Moments:
     points, projection = _hermite()
-    energies = (function(np.sqrt(variance)[..., None] * points) @ projection) ** 2
+    values = function(np.sqrt(variance)[..., None] * points)
+    energies = times(values.reshape(-1, _NODES), projection).reshape(values.shape) ** 2
     powers = correlation[..., None] ** np.arange(_NODES)
     return Moments(energies.sum(-1), (energies * powers).sum(-1))
 

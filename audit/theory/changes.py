@@ -11,16 +11,17 @@ from audit.theory.knobs import (
     deeper,
     outcome,
     outcome_at,
+    phase_of,
     query_key_spread,
     residual_scaling,
-    setting,
     skip_strength,
     spread_of_all,
 )
-from audit.theory.phases import Phase
 from audit.theory.propagation import propagate
 from audit.theory.rows import Overlapping
-from audit.theory.turning import Change, Turnable, phase_of, turned
+from audit.theory.states import setting
+from audit.theory.turning import Turnable, turned
+from audit.trainability import Change, Phase
 
 _DEEPEST = 1024
 

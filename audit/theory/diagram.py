@@ -1,63 +1,27 @@
 """The trainability diagram of a configuration: the phases around it, where it stands, and what would move it."""
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from audit.theory.architecture import Architecture, Initialisation
 from audit.theory.changes import changes
-from audit.theory.knobs import Outcome, Setting, by_depth, deeper, outcome, outcome_at, setting, skip_strength
-from audit.theory.nearest import failing_assumptions
-from audit.theory.paths import paths
+from audit.theory.configuration import Reading
+from audit.theory.knobs import Outcome, by_depth, deeper, outcome, outcome_at, skip_strength
 from audit.theory.phases import score_spread
-from audit.theory.point import Point, point
-from audit.theory.profile import Profile, profile
-from audit.theory.propagation import propagate
+from audit.theory.point import entropy_at, point
+from audit.theory.profile import profile
+from audit.theory.propagation import paths, propagate
 from audit.theory.quadrature import Array
 from audit.theory.rows import Overlapping, infinite_rows, rows_of
-from audit.theory.turning import Change
+from audit.theory.states import Setting, setting
 from audit.theory.wording import sentences
-
-Axis = Literal["skip", "depth"]
+from audit.trainability import Axis, Diagram, Grid, Plane, Point, Trainability
 
 _COLUMNS, _ROWS = 25, 17
 _BETAS = (0.03, 6.0)
 _SKIPS = (0.05, 20.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grid:
-    """Cells [level, beta] of one map."""
-
-    phase: tuple[tuple[str, ...], ...]
-    similarity: tuple[tuple[float, ...], ...]  # rho_L, token cosine after the last block
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plane:
-    """One picture: the phases over inverse temperature and skip scale, or inverse temperature and depth."""
-
-    axis: Axis  # what the levels are
-    betas: tuple[float, ...]  # inverse temperature of attention, left to right
-    levels: tuple[float, ...]  # skip scale alpha, or number of blocks, bottom up
-    finite: Grid  # at the real T
-    infinite: Grid  # the paper's T -> infinity map
-    entropy: tuple[float, ...]  # H / log T of a row of the first block, by beta
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Diagram:
-    """Everything a page about trainability at initialisation needs; plain numbers and words."""
-
-    architecture: Architecture
-    initialisation: Initialisation
-    planes: tuple[Plane, ...]
-    point: Point  # this configuration
-    profile: Profile  # layer by layer
-    changes: tuple[Change, ...]  # what was tried, and what it takes to reach another phase
-    assumptions: tuple[str, ...]  # of the theory that fail for this model
-    words: tuple[str, ...]  # which side it is on and what would move it, in sentences
 
 
 class _Axes(NamedTuple):
@@ -67,40 +31,50 @@ class _Axes(NamedTuple):
 
 
 def diagram(
-    architecture: Architecture,
-    initialisation: Initialisation,
+    reading: Reading,
     *,
-    axes: tuple[Axis, ...] = ("skip", "depth"),
+    axes: tuple[Axis, ...] = ("depth", "skip"),
     columns: int = _COLUMNS,
     rows: int = _ROWS,
-    assumptions: tuple[str, ...] | None = None,
 ) -> Diagram:
-    """The diagram over inverse temperature and skip scale, and over depth; a few seconds even for 1000 blocks.
+    """The diagram over inverse temperature and depth, and over skip scale; a few seconds even for 1000 blocks.
 
     Args:
-        architecture: shape; see `audit.theory.configuration.from_config`.
-        initialisation: spread of the weights, and the tokens that enter.
+        reading: a configuration, from `audit.theory.configuration.from_config`.
         axes: what runs upwards, one plane each.
         columns: inverse temperatures.
         rows: skip scales or depths.
-        assumptions: of the theory that fail for this model; None = those the architecture shows.
     """
-    table = rows_of(architecture)
-    taken = paths(architecture, initialisation, table)
-    here, layers = point(taken), profile(taken)
-    tried = changes(architecture, initialisation, table)
-    failing = failing_assumptions(architecture) if assumptions is None else assumptions
-    spans = [_axes(architecture, here.beta, axis, columns, rows) for axis in axes]
-    return Diagram(
-        architecture=architecture,
-        initialisation=initialisation,
-        planes=tuple(_plane(architecture, initialisation, here, span, table) for span in spans),
+    a, i = reading.architecture, reading.initialisation
+    table = rows_of(a)
+    taken = paths(a, i, table)
+    here, layers, tried = point(taken), profile(taken), changes(a, i, table)
+    spans = [_axes(a, here.beta, axis, columns, rows) for axis in axes]
+    standing = Trainability(
+        model_type=reading.model_type,
+        placement=a.placement,
         point=here,
         profile=layers,
         changes=tried,
-        assumptions=failing,
-        words=sentences(architecture, here, layers, tried, failing),
+        words=sentences(a, here, layers, tried, reading.assumptions),
+        assumptions=reading.assumptions,
+        missing=reading.missing,
+        remarks=reading.remarks,
     )
+    return _rounded(Diagram(here=standing, planes=tuple(_plane(a, i, here, span, table) for span in spans)))
+
+
+def _rounded(found: Diagram) -> Diagram:
+    """Six significant digits, as all numbers of an audit have."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: plain(part) for name, part in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(part) for part in value]
+        return float(f"{value:.6g}") if isinstance(value, float) else value
+
+    return msgspec.convert(plain(msgspec.to_builtins(found)), Diagram)
 
 
 def _plane(
@@ -118,7 +92,7 @@ def _plane(
         levels=tuple(axes.levels.tolist()),
         finite=_grid(run(architecture, initialisation, axes, table)),
         infinite=_grid(run(architecture, initialisation, axes, infinite_rows(architecture))),
-        entropy=tuple(here.entropy_at(beta) for beta in betas),
+        entropy=tuple(entropy_at(here, beta) for beta in betas),
     )
 
 

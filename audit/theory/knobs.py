@@ -13,17 +13,11 @@ from audit.theory.phases import inverse_temperature, phases
 from audit.theory.propagation import Trajectory, propagate
 from audit.theory.quadrature import Array
 from audit.theory.rows import Overlapping
-from audit.theory.states import Dials, State, dials, start, tokens_of
+from audit.theory.states import Setting, setting, tokens_of
 from audit.theory.sublayers import sublayer_input
+from audit.trainability import Phase
 
 Depths = NDArray[np.int64]
-
-
-class Setting(NamedTuple):
-    """Models to send through the map together: fields may be arrays."""
-
-    gains: Dials
-    first: State
 
 
 class Outcome(NamedTuple):
@@ -34,11 +28,6 @@ class Outcome(NamedTuple):
 
 
 Knob = Callable[[Architecture, Setting, Array], Setting]
-
-
-def setting(architecture: Architecture, initialisation: Initialisation) -> Setting:
-    """The model as it is."""
-    return Setting(dials(architecture, initialisation), start(initialisation))
 
 
 def outcome(architecture: Architecture, these: Setting, overlaps: Overlapping) -> Outcome:
@@ -61,6 +50,12 @@ def outcome_at(architecture: Architecture, these: Setting, path: Trajectory, dep
         entering = tokens_of(1.0, entering.similarity)
     found = phases(np.broadcast_to(beta, last.shape), q0=entering.q, p0=entering.p, last=last)
     return Outcome(found, last)
+
+
+def phase_of(result: Outcome, at: int | None = None) -> Phase:
+    """The phase of the only cell, or of cell `at`."""
+    found: Phase = str(result.phase if at is None else result.phase[at])  # type: ignore[assignment]
+    return found
 
 
 def spread_of_all(initialisation: Initialisation) -> Knob:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from audit.theory.quadrature import Array, Row, damped, pair, row
+from audit.theory.quadrature import Array, Row, damped, pair, row, times
 
 FROZEN = 12.0  # score spread from which 1 - Y2, entropy and spreads are taken to fall as 1/s, as they do
 NARROWEST = (
@@ -58,7 +58,7 @@ def row_entropy(score_sd: float, tokens: int) -> float:
     """Expected Shannon entropy H(s, T) of a row, nats; log T - s^2/2 for long rows below freezing."""
     nodes = _row(score_sd, tokens)
     log_sum = np.sum(np.exp(-np.exp(nodes.levels)) - nodes.alive(tokens)) * nodes.step
-    weighted = damped(nodes.exponents, 1) @ (nodes.weights * nodes.energies * min(score_sd, FROZEN))
+    weighted = times(damped(nodes.exponents, 1), nodes.weights * nodes.energies * min(score_sd, FROZEN))
     energy = tokens * np.sum(weighted * nodes.alive(tokens - 1)) * nodes.step
     return max(0.0, float(log_sum - energy)) * _beyond(score_sd)
 

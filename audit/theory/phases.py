@@ -1,15 +1,11 @@
 """The three phases of a random transformer, and the closed forms for where they meet."""
 
 import math
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from audit.theory.quadrature import Array
-
-Phase = Literal["rank collapse", "trainable", "entropy collapse"]
-PHASES: tuple[Phase, ...] = ("rank collapse", "trainable", "entropy collapse")
 
 COLLAPSED = 0.01  # 1 - rho at the last block below this is rank collapse (a convention of this project)
 

@@ -1,7 +1,6 @@
 """What becomes of the tokens of an untrained configuration, layer by layer."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,44 +8,16 @@ from audit.theory.architecture import Architecture, Initialisation
 from audit.theory.backward import backward, block_moments
 from audit.theory.gradients import QueryGradient, query_gradient
 from audit.theory.overlaps import RowMoments, row_entropy
-from audit.theory.paths import Paths
-from audit.theory.propagation import Trajectory, block
+from audit.theory.propagation import Paths, Trajectory, block
 from audit.theory.quadrature import Array
 from audit.theory.rows import Overlapping
 from audit.theory.states import Dials, State, dials, tokens_of
 from audit.theory.sublayers import score_law, sublayer_input
 from audit.theory.width import expected_stable_rank
+from audit.trainability import Profile, Readout
 
 _NEAR = 0.99  # similarity at which the angle exponent is taken
 _BLOCKS = 12  # at most so many blocks get an entropy and a gradient
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Readout:
-    """Gradients of a random read-out of the last block, with unit gradient per channel there."""
-
-    stream: tuple[float, ...]  # towards the tokens, per channel, depth + 1
-    alike: tuple[float, ...]  # c_g of two tokens, depth + 1
-    query: tuple[float, ...]  # E||dL/dW_Q||_F^2 of the blocks in `blocks`
-    exponent: float  # log of stream[0] / stream[L] per block; above 0 gradients grow towards the input
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Profile:
-    """Layer by layer; [0] is the input where a tuple has depth + 1 entries."""
-
-    similarity: tuple[float, ...]  # rho, depth + 1
-    similarity_infinite: tuple[float, ...]
-    similarity_centred: tuple[float, ...]
-    energy: tuple[float, ...]  # q, depth + 1
-    stable_rank: tuple[float, ...]  # of the tokens' Gram matrix, depth + 1
-    stable_rank_centred: tuple[float, ...]
-    anisotropy: tuple[float, ...]  # d tr(S^2) / (tr S)^2 of the tokens about their common part, depth + 1
-    angle_exponent: tuple[float, ...]  # log (1 - rho') / (1 - rho) at rho = .99, depth; below 0 collapses
-    blocks: tuple[int, ...]  # from 1; all of them, or twelve evenly picked
-    entropy_share: tuple[float, ...]  # H / log T of a row in these blocks
-    per_token: Readout  # of a loss on every token: language models
-    pooled: Readout  # of a loss on the mean token: encoders
 
 
 def profile(taken: Paths) -> Profile:

@@ -5,14 +5,15 @@ and Goldt 2025 (arXiv 2505.24333), closed at the real row length and width inste
 diagram go through the depth together.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from audit.theory.architecture import Architecture
+from audit.theory.architecture import Architecture, Initialisation
 from audit.theory.quadrature import Array
-from audit.theory.rows import Overlapping
-from audit.theory.states import Dials, State
+from audit.theory.rows import Overlapping, infinite_rows
+from audit.theory.states import Dials, Setting, State, setting
 from audit.theory.sublayers import Branch, attention_branch, mlp_branch, normalised
 
 _FAR = 1e100  # beyond it a branch cannot matter any more and only p/q is kept
@@ -37,6 +38,19 @@ class Trajectory(NamedTuple):
         return np.stack([each.q for each in self.states])
 
 
+class Paths(NamedTuple):
+    """One configuration under four maps."""
+
+    architecture: Architecture
+    initialisation: Initialisation
+    setting: Setting
+    overlaps: Overlapping
+    finite: Trajectory
+    infinite: Trajectory  # by the paper's T -> infinity map
+    bare: Trajectory  # without skip connections
+    centred: Trajectory  # with attention less its mean
+
+
 def propagate(architecture: Architecture, gains: Dials, first: State, overlaps: Overlapping) -> Trajectory:
     """The states at the input and after each of the `depth` blocks."""
     shape = np.broadcast_shapes(*(gain.shape for gain in gains), first.q.shape)
@@ -46,6 +60,23 @@ def propagate(architecture: Architecture, gains: Dials, first: State, overlaps: 
         now = block(architecture, gains, now.late if number == _RESOLVED else now, overlaps)
         states.append(now)
     return Trajectory(tuple(states))
+
+
+def paths(architecture: Architecture, initialisation: Initialisation, overlaps: Overlapping) -> Paths:
+    """The four of them."""
+    base = setting(architecture, initialisation)
+    unskipped = replace(architecture, skip_attention=0.0, skip_mlp=0.0)
+    none = setting(unskipped, initialisation)
+    return Paths(
+        architecture,
+        initialisation,
+        base,
+        overlaps,
+        propagate(architecture, base.gains, base.first, overlaps),
+        propagate(architecture, base.gains, base.first, infinite_rows(architecture)),
+        propagate(unskipped, none.gains, none.first, overlaps),
+        propagate(replace(architecture, centred=True), base.gains, base.first, overlaps),
+    )
 
 
 def block(architecture: Architecture, gains: Dials, before: State, overlaps: Overlapping) -> State:

@@ -21,6 +21,7 @@ _REACH = 8.5  # standard deviations; of 10^6 keys one lies beyond with probabili
 _BELOW = 24.0  # how far the levels go below 1 / (largest sum): what is left out is exp(-24) of the value
 _HUGE = 7.0  # exp(-exp(7)) is 0 in float64
 _NOTHING = 1e-18
+_SMALL, _SMALL_VECTOR = 2**18 - 1, 9000  # multiplications OpenBLAS does on one thread
 
 
 class Row(NamedTuple):
@@ -35,12 +36,12 @@ class Row(NamedTuple):
 
     def mean(self, power: int) -> Array:
         """E[(t u)^power exp(-t u)] at every level."""
-        found: Array = damped(self.exponents, power) @ self.weights
+        found: Array = times(damped(self.exponents, power), self.weights)
         return found
 
     def alive(self, count: int) -> Array:
         """E[exp(-t u)]^count at every level: what `count` other keys leave of it."""
-        return _survival(_lost(self.exponents) @ self.weights, count)
+        return _survival(times(_lost(self.exponents), self.weights), count)
 
     def power_sum(self, power: int) -> float:
         """E sum_j A_j^power."""
@@ -74,7 +75,7 @@ class Pair(NamedTuple):
         return self.products(2, 2) + float(tokens * (tokens - 1) * other)
 
     def _mean(self, a: int, b: int) -> Array:
-        found: Array = damped(self.first.exponents, a) @ (damped(self.second, b) @ self.joint).T
+        found: Array = times(damped(self.first.exponents, a), times(damped(self.second, b), self.joint).T)
         return found
 
 
@@ -97,8 +98,19 @@ def pair(score_sd: float, angle: float, tokens: int) -> Pair:
     joint = joint / joint.sum(0) * first.weights
     second = first.levels[:, None] + score_sd * energies
     alone, both = _lost(first.exponents), _lost(second)
-    one: Array = alone @ first.weights
-    return Pair(first, second, joint, one[:, None] + one - alone @ (both @ joint).T)
+    one = times(alone, first.weights)
+    return Pair(first, second, joint, one[:, None] + one - times(alone, times(both, joint).T))
+
+
+def times(rows: Array, matrix: Array) -> Array:
+    """Rows @ matrix, by blocks of rows so small that the linear algebra library keeps to one thread.
+
+    On a busy machine, starting and awaiting its others made a diagram ten times slower.
+    """
+    size = max(1, (_SMALL if matrix.ndim > 1 else _SMALL_VECTOR) // matrix.size)
+    if len(rows) <= size:
+        return rows @ matrix
+    return np.concatenate([rows[start : start + size] @ matrix for start in range(0, len(rows), size)])
 
 
 def damped(exponents: Array, power: int) -> Array:

@@ -1,6 +1,7 @@
 """Attention rows at every position a stack is followed at: one without a mask, some under a causal one."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -71,11 +72,16 @@ class EarlierKeys:
 
 
 def rows_of(architecture: Architecture) -> Overlapping:
-    """The rows of an architecture: a second of work, or a few for a causal one."""
-    last = finite_length(architecture.tokens)
-    if not architecture.causal:
+    """The rows of an architecture: half a second of work the first time, or twice that for a causal one."""
+    return _rows(architecture.tokens, causal=architecture.causal)
+
+
+@lru_cache(maxsize=16)
+def _rows(tokens: int, *, causal: bool) -> Overlapping:
+    last = finite_length(tokens)
+    if not causal:
         return EveryKey(last)
-    positions = np.unique(np.geomspace(1, architecture.tokens, _POSITIONS).round().astype(np.int64)).tolist()
+    positions = np.unique(np.geomspace(1, tokens, _POSITIONS).round().astype(np.int64)).tolist()
     shorter = [finite_length(n, spreads=_SPREADS, angles=_ANGLES) for n in positions[1:-1]]
     return EarlierKeys(tuple(positions), (*shorter, last), _averages(positions))
 

@@ -92,3 +92,15 @@ def dials(architecture: Architecture, initialisation: Initialisation) -> Dials:
 def start(initialisation: Initialisation) -> State:
     """The tokens that enter the first block."""
     return tokens_of(initialisation.q0, initialisation.p0)
+
+
+class Setting(NamedTuple):
+    """Models to send through the map together: fields may be arrays."""
+
+    gains: Dials
+    first: State
+
+
+def setting(architecture: Architecture, initialisation: Initialisation) -> Setting:
+    """The model as it is."""
+    return Setting(dials(architecture, initialisation), start(initialisation))

@@ -1,31 +1,18 @@
 """How far a knob of an untrained model has to be turned to bring it into another phase."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from audit.theory.architecture import Architecture
-from audit.theory.knobs import Knob, Outcome, Setting, outcome
-from audit.theory.phases import Phase
+from audit.theory.knobs import Knob, Outcome, outcome, phase_of
 from audit.theory.quadrature import Array
 from audit.theory.rows import Overlapping
-from audit.theory.states import Dials, tokens_of
+from audit.theory.states import Dials, Setting, tokens_of
+from audit.trainability import Change, Phase
 
 REACH = 100.0  # a knob is turned up to this much either way
 _COARSE, _FINE = 61, 33  # values tried over the whole reach, then between the two that differ
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """One thing to turn, and the least turn that changes the phase; `after` is None where none was found."""
-
-    knob: str
-    before: float | str
-    after: float | str | None
-    phase: Phase  # reached; the present one where none was found
-    similarity: float | None  # of the tokens after the last block, then
-    words: str
 
 
 class Turnable(NamedTuple):
@@ -109,7 +96,7 @@ def _change(knob: Turnable, turn: _Turn) -> Change:
     after = knob.value * turn.factor
     words = (
         f"{knob.says}: {knob.value:.3g} now, {turn.phase} from {after:.3g} "
-        f"({'x' if turn.factor > 1 else '/'}{max(turn.factor, 1 / turn.factor):.2g})"
+        f"({'x' if turn.factor > 1 else '/'}{max(turn.factor, 1 / turn.factor):.3g})"
     )
     return Change(
         knob=knob.name,
@@ -119,9 +106,3 @@ def _change(knob: Turnable, turn: _Turn) -> Change:
         similarity=turn.similarity,
         words=words,
     )
-
-
-def phase_of(result: Outcome, at: int | None = None) -> Phase:
-    """The phase of the only cell, or of cell `at`."""
-    found: Phase = str(result.phase if at is None else result.phase[at])  # type: ignore[assignment]
-    return found

@@ -1,4 +1,4 @@
-"""Rank collapse in width: the spectral gap of a random attention pattern, its nulls, and what removing the gap does.
+"""Rank collapse in width: the spectral gap of a random attention pattern, and what removing it does.
 
 After Nait Saada, Naderi and Tanner 2025 (arXiv 2410.07799): a row-stochastic matrix has one outlying singular value,
 s_1 -> 1, over a bulk that ends at s_2 -> 2 sigma_A / sqrt(T); one layer after the other it leaves sr - 1 ~ T^(1 - 2l)
@@ -6,30 +6,12 @@ of the stable rank of the tokens. Their remedy takes the outlier out: A - 11^T/T
 """
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from audit.theory.quadrature import Array
 from audit.theory.states import State
-
-Mask = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpectralNull:
-    """Singular values of random softmax patterns under one mask, one entry per draw."""
-
-    first: Array  # s_1 of A
-    second: Array  # s_2 of A
-    first_structure: Array  # s_1 of A - U, U the masked-uniform pattern
-    second_structure: Array  # s_2 of A - U
-
-    def upper(self, name: str, share: float = 0.95) -> float:
-        """The value below which `share` of the draws of that field lie."""
-        return float(np.quantile(getattr(self, name), share))
 
 
 class Ranks(NamedTuple):
@@ -49,40 +31,11 @@ def second_singular_value(score_sd: float, tokens: int) -> float:
     return 2.0 * pattern_spread(score_sd) / math.sqrt(tokens)
 
 
-def masked_uniform(seen: Mask) -> Array:
-    """The pattern U with even attention on what each row may see, [query, key]; rows that see nothing are 0."""
-    keys = seen.sum(-1, keepdims=True)
-    even: Array = seen / np.maximum(keys, 1)
-    return even
-
-
-def causal(tokens: int) -> Mask:
-    """The mask of a decoder, [query, key]."""
-    return np.tri(tokens, dtype=np.bool_)
-
-
-def random_pattern(seen: Mask, score_sd: Array | float, rng: np.random.Generator) -> Array:
-    """Softmax over independent Gaussian scores of that spread (one number, or one per row) under a mask."""
-    spread = np.broadcast_to(np.asarray(score_sd, np.float64), seen.shape[:1])[:, None]
-    weights = np.exp(spread * rng.standard_normal(seen.shape)) * seen
-    pattern: Array = weights / np.maximum(weights.sum(-1, keepdims=True), 1e-300)
-    return pattern
-
-
-def same_mask_null(seen: Mask, score_sd: Array | float, *, draws: int = 20, seed: int = 0) -> SpectralNull:
-    """Singular values of `draws` random patterns under the mask of a measured one, with its own score spread.
-
-    The mask alone moves the spectrum (uniform causal attention has s_1 = 1.7 and s_2 > 1 at T = 256), so a measured
-    pattern is judged against these, never against s_1 = 1.
-    """
-    rng, uniform = np.random.default_rng(seed), masked_uniform(seen)
-    rows = np.empty((draws, 4))
-    for draw in range(draws):
-        pattern = random_pattern(seen, score_sd, rng)
-        rows[draw] = [*_leading(pattern), *_leading(pattern - uniform)]
-    return SpectralNull(
-        first=rows[:, 0], second=rows[:, 1], first_structure=rows[:, 2], second_structure=rows[:, 3]
-    )
+def random_pattern(tokens: int, score_sd: float, rng: np.random.Generator) -> Array:
+    """Softmax over independent Gaussian scores of that spread, [query, key]."""
+    weights = np.exp(score_sd * rng.standard_normal((tokens, tokens)))
+    found: Array = weights / weights.sum(-1, keepdims=True)
+    return found
 
 
 def stable_rank(tokens: Array) -> float:
@@ -130,17 +83,11 @@ def attention_only_ranks(
 def _ranks(shape: tuple[int, int], layers: int, score_sd: float, *, taken: float, seed: int) -> Array:
     """Stable ranks where `taken` is subtracted from every weight of the patterns."""
     tokens, width = shape
-    rng, seen = np.random.default_rng(seed), np.ones((tokens, tokens), np.bool_)
+    rng = np.random.default_rng(seed)
     x = np.linalg.qr(rng.standard_normal((width, tokens)))[0].T
     found = []
     for _ in range(layers):
-        x = (random_pattern(seen, score_sd, rng) - taken) @ x @ rng.standard_normal((width, width))
+        x = (random_pattern(tokens, score_sd, rng) - taken) @ x @ rng.standard_normal((width, width))
         x /= np.linalg.norm(x)
         found.append(stable_rank(x))
     return np.array(found)
-
-
-def _leading(matrix: Array) -> Array:
-    """The two largest singular values."""
-    values: Array = np.linalg.svd(matrix, compute_uv=False).astype(np.float64)
-    return values[:2]

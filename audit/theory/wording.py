@@ -1,11 +1,9 @@
 """What a diagram says, in sentences for somebody who has not read the papers."""
 
-import math
-
 from audit.theory.architecture import Architecture
-from audit.theory.point import Point
-from audit.theory.profile import Profile
-from audit.theory.turning import Change
+from audit.trainability import Change, Point, Profile
+
+_ALIKE = 1.1  # ratio of gradients that is not worth a number
 
 
 def sentences(
@@ -24,13 +22,14 @@ def sentences(
         _paper(here),
         _remedy(here),
     ]
-    parts += [f"{_would(change, here)} move it: {change.words}." for change in changes]
+    parts += [f"Would move it: {change.words}." for change in changes if change.phase != here.phase]
+    parts.append(_idle([change.words for change in changes if change.phase == here.phase]))
     parts += [f"Nearest answer only: {assumption}." for assumption in assumptions]
     return tuple(part for part in parts if part)
 
 
-def _would(change: Change, here: Point) -> str:
-    return "Would not" if change.phase == here.phase else "Would"
+def _idle(words: list[str]) -> str:
+    return f"Would not move it: {'; '.join(words)}." if words else ""
 
 
 def _side(here: Point, layers: Profile) -> str:
@@ -51,7 +50,7 @@ def _sharpness(here: Point) -> str:
         f"a row of the first block keeps {here.entropy_share:.0%} of the largest entropy and rests on about "
         f"{1 / here.own_overlap:.0f} of {here.tokens} keys"
     )
-    if math.isinf(here.beta_critical):
+    if here.beta_critical is None:
         return f"The tokens that enter are all equal, so attention cannot tell them apart at any temperature; {keys}."
     side = "above" if here.beta > here.beta_critical else "below"
     return (
@@ -72,12 +71,9 @@ def _gradient(layers: Profile) -> str:
     first, last = layers.per_token.query[0], layers.per_token.query[-1]
     if not first or not last:
         return ""
-    kind = (
-        f"{first / last:.2g} times that of the last"
-        if first >= last
-        else f"1/{last / first:.2g} of that of the last"
-    )
-    return f"Under a loss on every token the expected squared gradient of W_Q in the first block is {kind}."
+    kind = f"{first / last:.2g} times" if first >= last else f"1/{last / first:.2g} of"
+    kind = "about" if _ALIKE > first / last > 1 / _ALIKE else kind
+    return f"Under a loss on every token the expected squared gradient of W_Q in the first block is {kind} that of the last."
 
 
 def _paper(here: Point) -> str:

@@ -9,9 +9,8 @@ import numpy as np
 
 from audit.theory.architecture import Architecture, Initialisation
 from audit.theory.gradients import query_gradient
-from audit.theory.paths import paths
 from audit.theory.profile import profile
-from audit.theory.propagation import propagate
+from audit.theory.propagation import paths, propagate
 from audit.theory.rows import Overlapping, infinite_rows, rows_of
 from audit.theory.states import dials, start
 from tests.simulation import Stack, planted_gradient, query_gradients, similarities

@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 from audit.theory.architecture import Architecture, Initialisation
+from audit.theory.configuration import Reading
+from audit.theory.nearest import failing_assumptions
 
 PLAIN = Architecture(
     depth=6, width=256, heads=1, head_dim=256, tokens=256, mlp_width=256, placement="post", activation="relu"
@@ -27,3 +29,15 @@ def plain(**changes: object) -> Architecture:
 def unit(**changes: object) -> Initialisation:
     """UNIT but for `changes`."""
     return replace(UNIT, **changes)
+
+
+def read(architecture: Architecture, initialisation: Initialisation) -> Reading:
+    """As if a configuration had said so."""
+    return Reading(
+        model_type="none",
+        architecture=architecture,
+        initialisation=initialisation,
+        assumptions=failing_assumptions(architecture),
+        missing=(),
+        remarks=(),
+    )

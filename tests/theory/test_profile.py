@@ -8,11 +8,11 @@ import pytest
 
 from audit.theory.backward import backward, block_moments
 from audit.theory.configuration import Reading, from_config
-from audit.theory.paths import paths
-from audit.theory.profile import Profile, angle_exponents, profile
-from audit.theory.propagation import propagate
+from audit.theory.profile import angle_exponents, profile
+from audit.theory.propagation import paths, propagate
 from audit.theory.rows import EveryKey, rows_of
 from audit.theory.states import dials, start
+from audit.trainability import Profile
 from tests.theory.configurations import BERT, LLAMA
 from tests.theory.stacks import plain, unit
 
