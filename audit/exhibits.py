@@ -1,4 +1,4 @@
-"""Draws what a reviewer wants to see of a flagged head: its attention pattern on one sample."""
+"""Writes what a reviewer wants to see beside the numbers: patterns of flagged heads, and the drop curves."""
 
 import itertools
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from audit.models.observing import observe
 from audit.numerics import rounded
 from audit.observations import AttentionObservation, Batch, ResidualObservation
 from audit.probes.sampling import Feed
+from audit.redundancy import DropCurve
 from audit.results import Exhibit, Finding, LayerCoverage
 
 LARGEST = 64  # tokens; a larger heat map shows nothing more on a page
@@ -66,6 +67,15 @@ def draw_patterns(
     return tuple(exhibits)
 
 
+def draw_curves(curves: Sequence[DropCurve], folder: Path) -> tuple[Exhibit, ...]:
+    """The measured drop curves of an audit, each as JSON in `folder`, for whoever reads no audit.json."""
+    return tuple(
+        _file(folder, f"drop-curve-{curve.kind}", curve, kind="drop curve")
+        for curve in curves
+        if curve.absent is None
+    )
+
+
 def _tokens(loaded: LoadedModel, sample: Batch) -> list[str] | None:
     if loaded.tokenizer is None:
         return None
@@ -73,12 +83,12 @@ def _tokens(loaded: LoadedModel, sample: Batch) -> list[str] | None:
 
 
 def _written(finding: Finding, content: dict[str, Any], folder: Path) -> Exhibit:
-    path = folder / f"{finding.id}.json"
+    return _file(folder, finding.id, content, kind="pattern", finding=finding.id)
+
+
+def _file(folder: Path, name: str, content: object, *, kind: str, finding: str | None = None) -> Exhibit:
+    path = folder / f"{name}.json"
     path.write_bytes(msgspec.json.encode(content) + b"\n")
     return Exhibit(
-        id=finding.id,
-        kind="pattern",
-        finding=finding.id,
-        file=f"{folder.name}/{path.name}",
-        sha256=digest_of_file(path),
+        id=name, kind=kind, finding=finding, file=f"{folder.name}/{path.name}", sha256=digest_of_file(path)
     )

@@ -7,6 +7,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from audit.redundancy import DropCurve
+
 SCHEMA_VERSION = "1.0"
 
 Severity = Literal["info", "watch", "fail"]
@@ -286,6 +288,7 @@ class Audit:
     verdict: Verdict
     ablation: Ablation | None = None  # None where nothing was taken out
     nulls: dict[str, dict[str, Null]] = field(default_factory=dict)  # metric -> null -> what it reads
+    drop_curves: tuple[DropCurve, ...] = ()  # none where no ablation was asked for
 
 
 def is_number(value: float | None) -> bool:

@@ -15,9 +15,9 @@ from audit import plan as planning
 from audit import policy as policies
 from audit.definitions import Probe, Quantity
 from audit.errors import NothingObserved
-from audit.exhibits import draw_patterns
-from audit.interventions.candidates import BUDGETS
-from audit.interventions.confirm import Confirmations, confirm
+from audit.exhibits import draw_curves, draw_patterns
+from audit.interventions.confirm import Confirmations
+from audit.interventions.experiments import Texts, confirmed, curves
 from audit.interventions.fresh import fresh
 from audit.judge import borne_out, judge
 from audit.measure import WEIGHTS, Recorder, Table, not_finite, summarised, weighed
@@ -36,7 +36,6 @@ from audit.results import (
     Ablation,
     Audit,
     Coverage,
-    Finding,
     LayerCoverage,
     Measurement,
     MethodRecord,
@@ -87,12 +86,24 @@ def run(asked: Request, folder: Path, progress: Progress, *, before: Audit | Non
         reproduce=replay(asked.plan),
         nulls=known.nulls,
     )
-    confirmed = _confirmed(asked, loaded, layers, feeds, judged.findings, progress=progress)
-    findings = borne_out(judged.findings, confirmed.by_finding if confirmed else {}, asked.policy)
+    texts = _texts(asked, loaded, feeds)
+    taken_out = confirmed(asked.plan, loaded, layers, texts, judged.findings, progress=progress)
+    dropped = curves(
+        asked.plan,
+        loaded,
+        layers,
+        texts,
+        known.measurements,
+        known=before.drop_curves if before else (),
+        progress=progress,
+    )
+    findings = borne_out(judged.findings, taken_out.by_finding if taken_out else {}, asked.policy)
     (folder / EXHIBITS).mkdir()
-    exhibits = draw_patterns(
-        findings, loaded, feeds, layers, folder / EXHIBITS, show_text=asked.plan.show_text
-    ) + draw_similarity(loaded, feeds, layers, folder / EXHIBITS)
+    exhibits = (
+        *draw_patterns(findings, loaded, feeds, layers, folder / EXHIBITS, show_text=asked.plan.show_text),
+        *draw_similarity(loaded, feeds, layers, folder / EXHIBITS),
+        *draw_curves(dropped, folder / EXHIBITS),
+    )
     record = asked.policy.record(started.date())
     return Audit(
         schema_version=SCHEMA_VERSION,
@@ -110,8 +121,9 @@ def run(asked: Request, folder: Path, progress: Progress, *, before: Audit | Non
         findings=findings,
         exhibits=exhibits,
         verdict=policies.verdict(findings, judged.checks, asked.policy, record),
-        ablation=_ablation(confirmed),
+        ablation=_ablation(taken_out),
         nulls=known.nulls,
+        drop_curves=dropped,
     )
 
 
@@ -205,43 +217,21 @@ def _observed(
     return layers, by_probe
 
 
-def _confirmed(
-    asked: Request,
-    loaded: LoadedModel,
-    layers: Sequence[LayerCoverage],
-    feeds: Sequence[Feed],
-    findings: Sequence[Finding],
-    *,
-    progress: Progress,
-) -> Confirmations | None:
-    """What taking out the flagged parts costs on fresh texts; None where the plan asks for no confirmation."""
-    budget = BUDGETS.get(asked.plan.depth)
-    if budget is None or not asked.plan.confirm or not findings:
-        return None
+def _texts(asked: Request, loaded: LoadedModel, feeds: Sequence[Feed]) -> Texts:
+    """Those fed, and as many of other documents to experiment on."""
     more = dataclasses.replace(asked.plan, samples=2 * asked.plan.samples)
-    texts = [
+    others = [
         fresh(cut(probe, loaded, more), fed)
         for probe, fed in zip(asked.probes, feeds, strict=False)
         if probe.name == fed.name and needs_tokenizer(probe)
     ]
-    with progress.stage("confirm", 1) as advance:
-        confirmations = confirm(
-            findings,
-            loaded,
-            layers=layers,
-            detection=feeds,
-            confirmation=[text for text in texts if text.batches],
-            budget=budget,
-            seed=asked.plan.seed,
-        )
-        advance(1)
-    return confirmations
+    return Texts(feeds, [text for text in others if text.batches])
 
 
-def _ablation(confirmed: Confirmations | None) -> Ablation | None:
-    if confirmed is None:
+def _ablation(found: Confirmations | None) -> Ablation | None:
+    if found is None:
         return None
-    return Ablation(**{field.name: getattr(confirmed, field.name) for field in dataclasses.fields(Ablation)})
+    return Ablation(**{field.name: getattr(found, field.name) for field in dataclasses.fields(Ablation)})
 
 
 def _skipped(measurements: dict[str, dict[str, Measurement]]) -> tuple[Skipped, ...]:

@@ -1,5 +1,6 @@
 """Whole audits of real checkpoints: published, repeatable, offline, independent of the batch size."""
 
+import dataclasses
 import json
 import shutil
 import socket
@@ -52,6 +53,25 @@ def test_the_table_holds_what_the_audit_summarises(audited):
     assert one.value.mean() == pytest.approx(
         audit.measurements["attention_entropy"]["prose"].value[1][0], rel=1e-5
     )
+
+
+def test_what_blocks_cost_is_measured_at_depth_standard(bert_tiny, tmp_path):
+    """Curves in audit.json and as exhibits; another policy takes them over, --no-confirm leaves them out."""
+    plan = Plan(depth="standard", samples=16, max_length=32)
+    audit = audit_checkpoint(bert_tiny, plan, store=tmp_path, pdf=False)
+    assert [curve.kind for curve in audit.drop_curves] == ["blocks", "attention"]
+    for curve in audit.drop_curves:
+        assert curve.measure == "loss on 15% masked tokens"
+        assert [step.n for step in curve.steps] == [32]
+    files = {e.id: e.file for e in audit.exhibits if e.kind == "drop curve"}
+    written = json.loads((tmp_path / audit.audit_id / files["drop-curve-blocks"]).read_text("utf-8"))
+    assert written["steps"][0]["effect"] == audit.drop_curves[0].steps[0].effect
+    strict = tmp_path / "other.toml"
+    strict.write_text("[thresholds.uniform_head]\nentropy = 0.01\n")
+    again = audit_checkpoint(bert_tiny, plan, store=tmp_path, pdf=False, policy=strict)
+    assert again.drop_curves == audit.drop_curves
+    bare = audit_checkpoint(bert_tiny, dataclasses.replace(plan, confirm=False), store=tmp_path, pdf=False)
+    assert bare.drop_curves == ()
 
 
 def without_provenance(path):

@@ -1,84 +1,73 @@
 """What it costs to leave out ever more blocks, or attention sublayers, beginning with those that do least."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import takewhile
+from collections.abc import Mapping, Sequence
+from itertools import chain, takewhile
+from typing import NamedTuple
 
 from audit.interventions.ablation import Ablation, Cut, Target
 from audit.interventions.costs import Cost, costs
 from audit.interventions.effects import objective
 from audit.interventions.readings import Fed
-from audit.interventions.savings import Kind, Weight, Weights, weigh
-from audit.interventions.trials import Bench, Way, tried, way_through
+from audit.interventions.savings import Weight, Weights, weigh
+from audit.interventions.trials import Bench, Tried, Way, tried, way_through
 from audit.models.loading import LoadedModel
 from audit.numerics import rounded
-from audit.results import LayerCoverage
-
-LONGEST = 8  # steps, unless told otherwise
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Saved:
-    """What is left out so far, and as a share of the model."""
-
-    parameters: int
-    parameters_share: float | None
-    flops_per_token: float
-    flops_share: float | None
-    cache_bytes_per_token: float | None  # None where the model keeps no key/value cache
-    cache_share: float | None
+from audit.redundancy import DropCurve, Kind, Saved, Step
+from audit.results import Depth, LayerCoverage
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One more part left out; `effect` is that of all so far, larger is worse, None where it is not finite."""
+class Extent(NamedTuple):
+    """How far the curves go; None is no bound."""
 
-    dropped: int
-    layer: int  # the one left out last
-    influence: float | None  # of it, on the detection texts
-    effect: float | None
-    low: float | None
-    high: float | None
-    n: int
-    harmless: bool | None  # whether the interval lies inside the margin; None with too few documents
-    saved: Saved
+    steps: int  # at most, and at most half of the parts
+    documents: int | None  # of each probe, at most
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DropCurve:
-    """A measured curve; plain values, for JSON."""
-
-    kind: Kind
-    metric: str  # that chose the order
-    measure: str
-    unit: str
-    level: float | None  # of the unchanged model
-    margin: float | None
-    of: int  # parts the model has
-    steps: tuple[Step, ...]
-    harmless: int  # steps from the first on that lie inside the margin
-    passes: float
+EXTENTS: dict[Depth, Extent] = {"standard": Extent(6, 16), "full": Extent(16, None)}
+CHOSEN_BY: dict[Kind, str] = {"blocks": "block_influence", "attention": "attention_influence"}
+Influence = Sequence[float | None] | str  # by layer, or why it is not known
 
 
-def drop_curve(
+class _Order(NamedTuple):
+    """What is left out, the least influential first, each with its influence; and how many parts there are."""
+
+    parts: Sequence[tuple[float, Ablation]]
+    of: int
+
+    @property
+    def cuts(self) -> list[Cut]:
+        """Each the one before and one part more."""
+        parts = tuple(ablation for _, ablation in self.parts)
+        return [parts[:count] for count in range(1, len(parts) + 1)]
+
+
+class _Measured(NamedTuple):
+    """What all curves rest on."""
+
+    bench: Bench
+    way: Way
+    found: Tried
+    cost: dict[Cut, Cost]
+    texts: Sequence[Fed]
+
+
+def drop_curves(
     loaded: LoadedModel,
     *,
     layers: Sequence[LayerCoverage],
-    kind: Kind,
-    influence: Sequence[float | None],
+    influence: Mapping[Kind, Influence],
     texts: Sequence[Fed],
-    steps: int = LONGEST,
+    steps: int,
     seed: int,
-) -> DropCurve | str:
-    """The cost of leaving out 1, 2, ... of the least influential parts at once, or why it cannot be measured.
+) -> tuple[DropCurve, ...]:
+    """The cost of leaving out 1, 2, ... of the least influential parts of each kind, or why it is not measured.
 
     Source of the order: Men et al. 2024, ShortGPT (blocks); He et al. 2024, arXiv 2406.15786 (attention sublayers).
 
     Args:
         loaded: the model; it is left as it was.
         layers: `coverage.layers`.
-        kind: what is left out.
-        influence: block_influence or attention_influence by layer, on other texts; None is never left out.
+        influence: block_influence and attention_influence by layer, on other texts; None is never left out.
         texts: to measure on.
         steps: at most so many, and at most half of the parts.
         seed: chooses masks and resamples.
@@ -86,32 +75,61 @@ def drop_curve(
     Raises:
         UnusableInput, MachineFault: as any pass does.
     """
-    measure = objective(loaded, seed=seed)
+    measure = "there is no text to measure it on" if not texts else objective(loaded, seed=seed)
     if isinstance(measure, str):
-        return measure
+        return tuple(_absent(kind, measure) for kind in influence)
     bench = Bench(loaded.model, layers, measure, {})
     way = way_through(bench, texts[0].batches[0])
+    orders = {kind: _order(way, known, kind, steps) for kind, known in influence.items()}
+    cuts = [order.cuts for order in orders.values() if not isinstance(order, str)]
+    found = tried(bench, way, texts, [*chain(*cuts)])
+    unusable = measure.unusable(found.samples)
+    cost = {} if unusable else costs(found, measure, seed=seed)
+    shared = _Measured(bench, way, found, cost, texts)
+    return tuple(_curve(kind, order, shared, unusable) for kind, order in orders.items())
+
+
+def _absent(kind: Kind, why: str) -> DropCurve:
+    return DropCurve(kind=kind, metric=CHOSEN_BY[kind], absent=why)
+
+
+def _order(way: Way, influence: Influence, kind: Kind, steps: int) -> _Order | str:
+    """What a curve leaves out, or why there is nothing."""
+    if isinstance(influence, str):
+        return influence
     parts = _ordered(way, influence, kind)
     if len(parts) < 2:
-        return f"{len(parts)} {kind} that could be left out: there is nothing to choose from"
-    cuts = _growing([cut for _, cut in parts], min(steps, len(parts) // 2))
-    found = tried(bench, way, texts, cuts)
-    if (why := measure.unusable(found.samples)) is not None:
-        return why
-    if found.refused:
-        return next(iter(found.refused.values()))
-    cost = costs(found, measure, seed=seed)
-    taken = weigh(loaded.model, texts[0].batches[0], layers=layers, route=way.route, kind=kind)
+        return f"parts that could be left out: {len(parts)}, so that there is nothing to choose from"
+    return _Order(parts[: min(steps, len(parts) // 2)], len(parts))
+
+
+def _curve(kind: Kind, order: _Order | str, shared: _Measured, unusable: str | None) -> DropCurve:
+    if isinstance(order, str):
+        return _absent(kind, order)
+    found, measure = shared.found, shared.bench.objective
+    refused = next((found.refused[cut] for cut in order.cuts if cut in found.refused), None)
+    if unusable or refused:
+        return _absent(kind, unusable or refused or "")
+    taken = weigh(
+        shared.bench.model,
+        shared.texts[0].batches[0],
+        layers=shared.bench.layers,
+        route=shared.way.route,
+        kind=kind,
+    )
     margin = measure.margin(found.samples)
-    made = tuple(_step(cut, cost[cut], influence, taken, margin) for cut in cuts)
+    made = tuple(
+        _step(cut, shared.cost[cut], value, taken, margin)
+        for cut, (value, _) in zip(order.cuts, order.parts, strict=True)
+    )
     return DropCurve(
         kind=kind,
-        metric="block_influence" if kind == "blocks" else "attention_influence",
+        metric=CHOSEN_BY[kind],
         measure=measure.name,
         unit=measure.unit,
         level=rounded(measure.level(found.samples)),
         margin=rounded(margin),
-        of=len(parts),
+        of=order.of,
         steps=made,
         harmless=len(tuple(takewhile(lambda step: step.harmless, made))),
         passes=round(found.passes, 2),
@@ -133,16 +151,11 @@ def _ordered(way: Way, influence: Sequence[float | None], kind: Kind) -> list[tu
     return sorted(once.values(), key=lambda part: (part[0], part[1].layer))
 
 
-def _growing(parts: Sequence[Ablation], steps: int) -> list[Cut]:
-    return [tuple(parts[:count]) for count in range(1, steps + 1)]
-
-
-def _step(cut: Cut, cost: Cost, influence: Sequence[float | None], taken: Weights, margin: float) -> Step:
-    layer = cut[-1].layer
+def _step(cut: Cut, cost: Cost, influence: float, taken: Weights, margin: float) -> Step:
     return Step(
         dropped=len(cut),
-        layer=layer,
-        influence=rounded(influence[layer] or 0.0),
+        layer=cut[-1].layer,
+        influence=rounded(influence),
         effect=cost.effect,
         low=cost.low,
         high=cost.high,

@@ -1,4 +1,4 @@
-"""Parts a probe in two: findings are detected on one half and confirmed on the other."""
+"""Parts of a probe by document: two halves, or its beginning."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -40,6 +40,15 @@ def halves(fed: Fed) -> Halves:
         detection=regrouped(fed, lambda document: document in first),
         confirmation=regrouped(fed, lambda document: document not in first),
     )
+
+
+def first(fed: Fed, documents: int | None) -> Fed:
+    """The samples of the first so many documents of a probe; of all, where None."""
+    if documents is None:
+        return fed
+    names = dict.fromkeys(name for batch in fed.batches for name in batch.documents)
+    kept = set(list(names)[:documents])
+    return regrouped(fed, lambda document: document in kept)
 
 
 def regrouped(fed: Fed, wanted: Callable[[str], bool]) -> Half:

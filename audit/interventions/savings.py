@@ -1,7 +1,7 @@
 """What blocks and attention sublayers take: parameters, key/value cache and arithmetic, as counted in a pass."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -13,9 +13,8 @@ from audit.models.inputs import model_inputs
 from audit.models.passes import eager
 from audit.models.sites import blocks
 from audit.observations import Batch
+from audit.redundancy import Kind
 from audit.results import LayerCoverage
-
-Kind = Literal["blocks", "attention"]
 
 
 class Weight(NamedTuple):

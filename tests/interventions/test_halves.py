@@ -2,7 +2,7 @@
 
 import torch
 
-from audit.interventions.halves import halves
+from audit.interventions.halves import first, halves
 from audit.observations import Batch
 from tests.interventions.subjects import Texts
 
@@ -32,6 +32,14 @@ def test_rows_keep_their_tokens_and_batches_their_size() -> None:
             ]
             assert int(batch.special[row].sum()) == 1
             assert bool(batch.special[row, 0])
+
+
+def test_the_beginning_of_a_probe_is_whole_documents() -> None:
+    """All windows of the first documents, and everything where no number is given."""
+    texts = Texts("prose", (_batch(0, "abab", 5), _batch(4, "c", 5)))
+    assert [batch.samples for batch in first(texts, 1).batches] == [(0, 2)]
+    assert [batch.samples for batch in first(texts, 2).batches] == [(0, 1, 2, 3)]
+    assert first(texts, None) is texts
 
 
 def test_one_document_is_all_detection() -> None:
