@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import psutil
 
@@ -68,8 +68,9 @@ def from_environment(*, store: Path | None = None, environment: Mapping[str, str
     given = _Given(os.environ if environment is None else environment)  # noqa: TID251 - the one place
     folder = store or Path(given.text("STORE", "audits"))
     root = given.text("MODEL_ROOT", "")
+    url = given.secret("REDIS_URL")
     return Settings(
-        redis_url=given.secret("REDIS_URL") or embedded_url(folder),
+        redis_url=_with_password(url, given.secret("REDIS_PASSWORD")) if url else embedded_url(folder),
         store=folder,
         model_root=Path(root) if root else None,
         namespace=given.text("NAMESPACE", "attnaudit"),
@@ -95,6 +96,19 @@ def from_environment(*, store: Path | None = None, environment: Mapping[str, str
 def embedded_url(store: Path) -> str:
     """Where `attnaudit serve` listens for this store."""
     return f"unix://{quote(str(socket_path(store)))}?db=0"
+
+
+def _with_password(url: str, password: str) -> str:
+    """The URL with the password in its place, so that a URL can stand in plain sight and its secret in a file."""
+    place = urlsplit(url).netloc
+    user, _, host = place.rpartition("@")
+    if not password:
+        return url
+    if ":" in user:
+        raise UnusableInput(
+            "ATTNAUDIT_REDIS_URL holds a password and ATTNAUDIT_REDIS_PASSWORD is set; keep one of the two"
+        )
+    return url.replace(f"://{place}", f"://{user}:{quote(password, safe='')}@{host}", 1)
 
 
 def socket_path(store: Path) -> Path:
@@ -128,7 +142,10 @@ class _Given:
     def secret(self, name: str) -> str:
         """The variable, or the content of the file that NAME_FILE names: container secrets are files."""
         file = self.text(f"{name}_FILE", "")
-        return Path(file).read_text("utf-8").strip() if file else self.text(name, "")
+        try:
+            return Path(file).read_text("utf-8").strip() if file else self.text(name, "")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UnusableInput(f"ATTNAUDIT_{name}_FILE={file!r} cannot be read: {error}") from None
 
     def number(self, name: str, default: float) -> float:
         value = self.text(name, str(default))

@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from redis.exceptions import RedisError
+
 from audit import store as stores
 from audit.errors import AuditError
 from audit.outcomes import VERDICT_CODES
-from workers.connections import TRANSIENT
 from workers.jobs import Death
 from workers.ledger.ledger import Ledger
 from workers.ledger.records import Expired
@@ -43,7 +44,10 @@ class Sweeper:
             try:
                 self.sweep(folders=sweeps % _FOLDERS_EVERY == 0)
                 self.last = time.monotonic()
-            except (*TRANSIENT, OSError) as error:
+            except (
+                RedisError,
+                OSError,
+            ) as error:  # a server that is full or read-only as well: sweeping never ends
                 _LOG.warning("sweeping is put off: %s", error)
             sweeps += 1
 

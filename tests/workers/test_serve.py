@@ -79,7 +79,8 @@ def served(tmp_path_factory):
     for name in ("tiny", "broken", "hang"):
         (shell.folder / name).mkdir()
     shell.port = 20_000 + os.getpid() % 20_000
-    shell.serve(ATTNAUDIT_HTTP=f"127.0.0.1:{shell.port}", ATTNAUDIT_LOG="json")
+    elsewhere = {"ATTNAUDIT_REDIS_URL": "redis://nowhere.invalid/0", "ATTNAUDIT_REDIS_PASSWORD": "x"}
+    shell.serve(ATTNAUDIT_HTTP=f"127.0.0.1:{shell.port}", ATTNAUDIT_LOG="json", **elsewhere)
     yield shell
     shell.ctrl_c()
 
@@ -184,7 +185,7 @@ def test_without_a_service_a_verb_says_how_to_start_one(shell):
 
 
 def test_instruments_answer_and_logs_are_json(served):
-    """/metrics, /live, /ready of the scheduler; each log line an object."""
+    """/metrics, /live, /ready of the scheduler, those of each worker one port further; each log line an object."""
     from urllib.request import urlopen
 
     served.attnaudit("wait", served.attnaudit("submit", "tiny").stdout.strip())
@@ -195,6 +196,10 @@ def test_instruments_answer_and_logs_are_json(served):
     assert "attnaudit_ledger_up 1.0" in text
     with urlopen(f"http://127.0.0.1:{served.port}/live") as answer:
         assert answer.status == 200
+    with urlopen(f"http://127.0.0.1:{served.port + 1}/metrics") as answer:
+        text = answer.read().decode()
+    assert re.search(r'attnaudit_attempts_total\{outcome="published"\} [1-9]', text)
+    assert re.search(r"process_resident_memory_bytes [1-9]", text)
     lines = [json.loads(line) for line in served.log().splitlines() if line.startswith("{")]
     assert any(line.get("outcome") == "published" and line["seconds"] > 0 for line in lines)
 

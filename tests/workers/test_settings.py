@@ -52,6 +52,30 @@ def test_the_url_may_come_from_a_file(tmp_path):
     assert settings(REDIS_URL_FILE=str(tmp_path / "secret")).redis_url == "redis://:pass@host/0"
 
 
+@pytest.mark.parametrize(
+    ("url", "whole"),
+    [
+        ("redis://host:6379/0", "redis://:p%40s%2Fs%3A@host:6379/0"),
+        ("rediss://user@host/0", "rediss://user:p%40s%2Fs%3A@host/0"),
+        ("unix:///run/v.sock?db=0", "unix://:p%40s%2Fs%3A@/run/v.sock?db=0"),
+    ],
+)
+def test_the_password_may_come_apart_from_the_url(tmp_path, url, whole):
+    """The URL in plain sight, the secret in a file; what a password may hold does not break the URL."""
+    (tmp_path / "secret").write_text("p@s/s:\n")
+    assert settings(REDIS_URL=url, REDIS_PASSWORD_FILE=str(tmp_path / "secret")).redis_url == whole
+    assert settings(REDIS_URL=url, REDIS_PASSWORD="p@s/s:").redis_url == whole
+
+
+def test_two_passwords_and_a_secret_that_is_not_there_are_told(tmp_path):
+    """Neither is guessed."""
+    with pytest.raises(UnusableInput, match="keep one of the two"):
+        settings(REDIS_URL="redis://:a@host/0", REDIS_PASSWORD="b")
+    with pytest.raises(UnusableInput, match="ATTNAUDIT_REDIS_PASSWORD_FILE=.*absent.* cannot be read"):
+        settings(REDIS_URL="redis://host/0", REDIS_PASSWORD_FILE=str(tmp_path / "absent"))
+    assert settings(REDIS_PASSWORD="b").redis_url == settings().redis_url  # the embedded server has none
+
+
 def test_a_deep_store_gets_a_socket_that_the_system_takes(tmp_path):
     """Socket paths end at about a hundred bytes."""
     deep = tmp_path / ("x" * 120)

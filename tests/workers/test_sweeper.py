@@ -4,10 +4,12 @@ import dataclasses
 import time
 
 import pytest
+from redis.exceptions import OutOfMemoryError
 
 from audit import store as stores
 from audit.results import Plan
 from tests.workers import fake_audit
+from tests.workers.conftest import until
 from workers.message import Message
 from workers.sweeper import Sweeper
 from workers.wire import Granted, Run
@@ -122,3 +124,20 @@ def test_the_depth_is_told_for_those_that_are_idle(ledger, settings):
     ledger.accept("job", Message(checkpoint="tiny"))
     Sweeper(ledger, settings, waiting=told.append).sweep()
     assert told == [1]
+
+
+def test_a_server_that_is_full_does_not_end_the_sweeping(ledger, settings, monkeypatch):
+    """Nobody would notice: the worker lives, and what it should look after is lost."""
+    looks = []
+
+    def depth():
+        looks.append(1)
+        if len(looks) == 1:
+            raise OutOfMemoryError("command not allowed when used memory > 'maxmemory'")
+        return 0
+
+    monkeypatch.setattr(ledger, "depth", depth)
+    sweeper = Sweeper(ledger, dataclasses.replace(settings, sweep=0.02), waiting=lambda _: None)
+    sweeper.start()
+    until(lambda: len(looks) > 2)
+    sweeper.stop()

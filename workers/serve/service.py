@@ -18,9 +18,11 @@ from workers.connections import connected
 from workers.serve import notice, valkey
 from workers.serve.supervisor import Ward, end_all
 from workers.settings import Settings, embedded_url, service_environment, socket_path
+from workers.watching import http
 
 _LOOK: Final = 0.1  # seconds between two looks at the wards
 _GRACE: Final = 10.0  # seconds beyond a worker's own grace
+_ELSEWHERE: Final = ("ATTNAUDIT_REDIS_URL_FILE", "ATTNAUDIT_REDIS_PASSWORD", "ATTNAUDIT_REDIS_PASSWORD_FILE")
 _LOG = logging.getLogger(__name__)
 
 
@@ -72,10 +74,11 @@ class Service:
         environment = service_environment(
             {
                 "ATTNAUDIT_REDIS_URL": self._url,
+                **dict.fromkeys(_ELSEWHERE, ""),
                 "ATTNAUDIT_STORE": str(self._settings.store.absolute()),
                 "ATTNAUDIT_MODEL_ROOT": str(self._root.absolute()),
                 "ATTNAUDIT_WORKER": f"{name}-{os.getpid()}",
-                "ATTNAUDIT_HTTP": self._settings.http if verb == "scheduler" else "",
+                "ATTNAUDIT_HTTP": http.shifted(self._settings.http, number),
             }
         )
         return Ward(

@@ -25,9 +25,7 @@ def serve(
     address: str, *, registry: CollectorRegistry, live: Callable[[], Health], ready: Callable[[], Health]
 ) -> ThreadingHTTPServer:
     """Listen at `host:port` from a thread; UnusableInput or MachineFault where that cannot be."""
-    host, _, port = address.rpartition(":")
-    if not port.isdigit():
-        raise UnusableInput(f"ATTNAUDIT_HTTP={address!r} is not host:port")
+    host, port = _split(address)
 
     class Handler(BaseHTTPRequestHandler):
         """Answers three paths."""
@@ -55,7 +53,7 @@ def serve(
             self.wfile.write(body)
 
     try:
-        server = ThreadingHTTPServer((host or "127.0.0.1", int(port)), Handler)
+        server = ThreadingHTTPServer((host or "127.0.0.1", port), Handler)
     except OSError as error:
         raise MachineFault(
             f"cannot listen at {address!r}: {error}; set ATTNAUDIT_HTTP to a free port"
@@ -63,3 +61,18 @@ def serve(
     threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
     _LOG.info("instruments at http://%s:%d/metrics", *server.server_address[:2])
     return server
+
+
+def shifted(address: str, by: int) -> str:
+    """The address with its port moved up by so much, for processes side by side; port 0 stays any free one."""
+    if not address:
+        return ""
+    host, port = _split(address)
+    return f"{host}:{port + by if port else 0}"
+
+
+def _split(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    if not port.isdigit():
+        raise UnusableInput(f"ATTNAUDIT_HTTP={address!r} is not host:port")
+    return host, int(port)

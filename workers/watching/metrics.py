@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -21,6 +21,7 @@ class Metrics:
     def __init__(self, ledger: Ledger) -> None:
         self.registry = CollectorRegistry()
         self.registry.register(_LedgerFigures(ledger))
+        ProcessCollector(registry=self.registry)  # memory and processor time of this process
         self._attempts = Counter(
             "attnaudit_attempts", "Attempts that ended here, by outcome.", ["outcome"], registry=self.registry
         )
