@@ -55,8 +55,9 @@ def audit_checkpoint(
 
 
 def _with_reports(folder: Path, *, pdf: bool) -> Audit:
-    """The audit in `folder`, its reports drawn where one that is asked for is not there."""
+    """The audit in `folder`, its reports drawn where one that is asked for is not there, or its drawing was cut off."""
     audit = stores.read(folder)
-    if not all((folder / name).is_file() for name in ((HTML, PDF) if pdf else (HTML,))):
+    asked = (HTML, PDF) if pdf else (HTML,)
+    if not all(name in stores.listed(folder) and (folder / name).is_file() for name in asked):
         redraw(folder, pdf=pdf)
     return audit

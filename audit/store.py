@@ -115,13 +115,18 @@ def exists(store: Path, audit_id: str) -> bool:
     return (store / audit_id / MANIFEST).is_file()
 
 
+def listed(folder: Path) -> dict[str, str]:
+    """Digest of each file that the manifest of a published audit lists."""
+    return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=dict[str, str])
+
+
 def read(folder: Path) -> Audit:
     """The audit in `folder`; UnusableInput when there is none, it is of another schema or it was edited."""
     if not (folder / MANIFEST).is_file():
         raise UnusableInput(f"no published audit in {str(folder)!r}: it has no {MANIFEST}")
     try:
         data = (folder / AUDIT).read_bytes()
-        digests = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=dict[str, str])
+        digests = listed(folder)
         version = msgspec.json.decode(data, type=dict[str, msgspec.Raw]).get("schema_version")
         if version is None or bytes(version) != f'"{SCHEMA_VERSION}"'.encode():
             raise UnusableInput(
@@ -143,8 +148,7 @@ def read(folder: Path) -> Audit:
 
 def refuse_edited(folder: Path, *, spare: Sequence[str]) -> None:
     """Raise UnusableInput where a file of a published audit is not what its manifest says; `spare` may differ."""
-    digests = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=dict[str, str])
-    for name, digest in digests.items():
+    for name, digest in listed(folder).items():
         path = folder / name
         if name not in spare and not (path.is_file() and digest_of_file(path) == digest):
             raise UnusableInput(
@@ -160,22 +164,20 @@ def entries(store: Path, damaged: Callable[[str], None] | None = None) -> tuple[
     if not store.is_dir():
         raise UnusableInput(f"no store at {str(store)!r}: name the folder given to `attnaudit run -o`")
     found = []
-    for folder in sorted(store.iterdir()):
-        if (folder / MANIFEST).is_file():
-            try:
-                found.append(Entry(folder, read(folder)))
-            except UnusableInput as error:
-                if damaged is None:
-                    raise
-                damaged(str(error))
+    for folder in _published(store):
+        try:
+            found.append(Entry(folder, read(folder)))
+        except UnusableInput as error:
+            if damaged is None:
+                raise
+            damaged(str(error))
     return tuple(sorted(found, key=lambda entry: entry.audit.provenance.started, reverse=True))
 
 
 def measured(store: Path, measurement_id: str) -> Path | None:
     """The folder of a published audit with these measurements, whatever policy judged them."""
     wanted = f'"measurement_id": "{measurement_id}"'.encode()
-    folders = sorted(store.iterdir()) if store.is_dir() else []
-    whole = (f for f in folders if (f / MANIFEST).is_file() and (f / AUDIT).is_file())
+    whole = (f for f in _published(store) if (f / AUDIT).is_file())
     return next((f for f in whole if wanted in (f / AUDIT).read_bytes()), None)
 
 
@@ -183,11 +185,17 @@ def find(store: Path, audit_id: str) -> Entry:
     """The audit whose id begins with `audit_id`; UnusableInput unless exactly one does."""
     if not store.is_dir():
         raise UnusableInput(f"no store at {str(store)!r}: name the folder given to `attnaudit run -o`")
-    names = [f.name for f in store.iterdir() if f.name.startswith(audit_id) and (f / MANIFEST).is_file()]
+    names = [folder.name for folder in _published(store) if folder.name.startswith(audit_id)]
     if len(names) != 1:
         what = "no audit" if not names else f"{len(names)} audits"
         raise UnusableInput(f"{what} in {str(store)!r} with an id that begins with {audit_id!r}")
     return Entry(store / names[0], read(store / names[0]))
+
+
+def _published(store: Path) -> list[Path]:
+    """Folders of published audits; an attempt that died right before its rename has a manifest and is none."""
+    folders = sorted(store.iterdir()) if store.is_dir() else []
+    return [f for f in folders if not f.name.startswith(_ATTEMPT) and (f / MANIFEST).is_file()]
 
 
 @contextmanager

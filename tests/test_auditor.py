@@ -106,6 +106,12 @@ def test_a_report_that_is_not_there_is_drawn_when_asked_for(audited, bert_tiny, 
     assert (copy / "report.html").read_bytes() == (folder / "report.html").read_bytes()
     assert (copy / "report.pdf").is_file()
     assert "report.pdf" in json.loads((copy / "manifest.json").read_text("utf-8"))
+    # drawing it was cut off before the manifest was renewed
+    listed = store.listed(copy)
+    listed.pop("report.pdf")
+    (copy / "manifest.json").write_text(json.dumps(listed))
+    audit_checkpoint(bert_tiny, QUICK, store=tmp_path, pdf=True)
+    assert "report.pdf" in store.listed(copy)
 
 
 def test_another_policy_judges_the_same_measurements_again(audited, bert_tiny, tmp_path):

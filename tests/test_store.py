@@ -149,6 +149,18 @@ def test_a_damaged_audit_does_not_hide_its_neighbours(tmp_path):
     assert "other" in named[0]
 
 
+def test_an_attempt_that_died_right_before_its_rename_is_no_audit(tmp_path):
+    """It has its manifest already; neither listed, nor found, nor measured from."""
+    audit = example_audit()
+    with store.attempt(tmp_path) as attempt:
+        store.write_audit(audit, attempt)
+        store.write_manifest(attempt)
+        assert store.entries(tmp_path) == ()
+        assert store.measured(tmp_path, audit.measurement_id) is None
+        with pytest.raises(UnusableInput, match="no audit"):
+            store.find(tmp_path, "")
+
+
 def test_an_edited_file_is_not_blessed_again(tmp_path):
     """A report may be drawn anew; a table or an exhibit that was changed or lost is refused."""
     folder = published(tmp_path, example_audit())
