@@ -11,6 +11,7 @@ from audit.cli.main import Verb, Verbs, execute
 VERBS: Final[Mapping[str, Verb]] = MappingProxyType(
     {
         **LIBRARY,
+        "batch": Verb("workers.verbs.batch:batch", "Audit what a manifest names, with one report over all."),
         "submit": Verb("workers.verbs.submit:submit", "Queue an audit; prints the job's id."),
         "status": Verb("workers.verbs.watching:status", "Show one job."),
         "wait": Verb("workers.verbs.wait:wait", "Wait until jobs are done, with their progress."),

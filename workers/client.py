@@ -3,7 +3,7 @@
 import getpass
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -11,6 +11,7 @@ from typing import Final, Self
 from audit.errors import MachineFault, UnusableInput
 from audit.results import Plan
 from workers.app import make_app
+from workers.batches import Batches, Standing
 from workers.connections import TRANSIENT, connected, without_secret
 from workers.hints import ENOUGH, hint
 from workers.jobs import Job, State
@@ -19,6 +20,7 @@ from workers.message import Message, checked, usable_id
 from workers.settings import Settings
 
 _OFTEN: Final = 0.1  # seconds between two looks at a job that is waited for
+_SELDOM: Final = 0.5  # the same for a batch
 _OUTAGE: Final = 120.0  # seconds that waiting outlives a server that is away
 
 
@@ -33,6 +35,7 @@ class Client:
         self._redis = connected(url, retries=3)
         self._limit = queue_limit
         self.ledger = Ledger(self._redis, namespace=namespace)
+        self.batches = Batches(self.ledger, namespace=namespace)
         self._app = make_app(Settings(redis_url=url, store=Path(), namespace=namespace))
 
     def submit(
@@ -111,6 +114,34 @@ class Client:
             if timeout is not None and time.monotonic() - began > timeout:
                 raise MachineFault(f"job {job_id} is not final after {timeout:g} s")
             time.sleep(_OFTEN)
+
+    def submit_batch(self, name: str, messages: Sequence[tuple[str, Message]], *, pdf: bool = True) -> str:
+        """The id of the accepted batch of (name in the report, message); its report is written when the last job ends.
+
+        One that asks for the same and is not over yet is that one. Raises UnusableInput, MachineFault.
+        """
+        for _, message in messages:
+            checked(message)
+        with _out_of_reach(self._url):
+            batch = self.batches.open(name, messages, pdf=pdf)
+            self.batches.enter(batch, limit=self._limit)
+        hint(self._app)
+        return batch
+
+    def wait_batch(self, batch: str, *, seen: Callable[[Standing], None] = lambda _: None) -> Standing:
+        """The batch once its report is published; `seen` gets it at each look. A server that restarts is waited for."""
+        reached = time.monotonic()
+        while True:
+            try:
+                standing = self.batches.standing(batch)
+                reached = time.monotonic()
+                seen(standing)
+                if standing.report:
+                    return standing
+            except TRANSIENT as error:
+                if time.monotonic() - reached > _OUTAGE:
+                    raise _unreachable(self._url, error) from None
+            time.sleep(_SELDOM)
 
     def close(self) -> None:
         """Close the connections."""

@@ -8,6 +8,7 @@ import time
 from typing import Final
 
 from workers.app import make_app
+from workers.collector import Collector
 from workers.connections import TRANSIENT, connected, reachable
 from workers.hints import hint
 from workers.ledger.ledger import Ledger
@@ -35,6 +36,7 @@ class Scheduler:
         self._app = make_app(settings)
         self._ticker = Ticker(self.ledger, settings)
         self.sweeper = Sweeper(self.ledger, settings, waiting=lambda _: None)  # idle workers hint themselves
+        self.collector = Collector(self.ledger, settings, work=lambda: hint(self._app))
         self._metrics = Metrics(self.ledger)
         self._ticked = time.monotonic()
         self._over = threading.Event()
@@ -45,6 +47,7 @@ class Scheduler:
             signal.signal(number, lambda *_: self._over.set())
         self._watch()
         self.sweeper.start()
+        self.collector.start()
         _LOG.info("scheduler ready")
         tidied = time.monotonic()
         while not self._over.wait(_TICK):
@@ -53,6 +56,7 @@ class Scheduler:
                 tidied = time.monotonic()
                 self._ticker.forget_old()
         self.sweeper.stop()
+        self.collector.stop()
         return 0
 
     def _tick(self) -> None:

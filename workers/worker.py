@@ -12,6 +12,7 @@ from celery import Celery, signals
 from workers import intake
 from workers.app import WORK, hints, make_app, submissions
 from workers.attempt import Ended
+from workers.collector import Collector
 from workers.connections import connected, reachable, warn_of_weaknesses
 from workers.hints import hint
 from workers.ledger.ledger import Ledger
@@ -40,6 +41,7 @@ class Worker:
         self.app = make_app(settings)
         self.slot = Slot(self.ledger, settings, ended=self._ended)
         self.sweeper = Sweeper(self.ledger, settings, waiting=self._waiting)
+        self.collector = Collector(self.ledger, settings, work=lambda: hint(self.app))
         self.metrics = Metrics(self.ledger)
         self.waiting_since: float | None = None
         self._celery: Any = None
@@ -59,6 +61,7 @@ class Worker:
         self.watch()
         self.slot.warm_up()
         self.sweeper.start()
+        self.collector.start()
         name = f"{self._settings.worker}@{self._settings.namespace}"
         self._celery = self.app.Worker(
             hostname=name,
@@ -72,6 +75,7 @@ class Worker:
             self._celery.start()
         finally:
             self.sweeper.stop()
+            self.collector.stop()
             self.slot.close()
         return int(self._celery.exitcode or 0)
 

@@ -5,6 +5,7 @@ import hashlib
 import re
 from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jinja2
 from markupsafe import Markup, escape
@@ -12,6 +13,9 @@ from markupsafe import Markup, escape
 from audit.errors import InternalFault
 from audit.report.page import Medium, Page
 from audit.report.wording import legible
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 _PACKAGED = Path(__file__).parents[1] / "_templates"
 _CHECKOUT = Path(__file__).parents[2] / "templates"
@@ -46,8 +50,13 @@ def with_code(text: str) -> Markup:
 
 def render(page: Page) -> str:
     """The page as one HTML document, from `screen.html` or `print.html`."""
+    return filled(f"{page.medium}.html", page)
+
+
+def filled(template: str, page: "DataclassInstance") -> str:
+    """The template with the fields of `page` by name."""
     names = {field.name: getattr(page, field.name) for field in fields(page)}
-    return environment().get_template(f"{page.medium}.html").render(names)
+    return environment().get_template(template).render(names)
 
 
 def style_of(medium: Medium) -> str:

@@ -215,3 +215,26 @@ def test_looking_at_the_queue_is_quick_and_imports_no_torch(shell):
         [sys.executable, "-P", "-c", code], cwd=shell.folder, env=shell.environment, timeout=60
     )
     assert ran.returncode == 0
+
+
+def test_a_batch_through_the_queue_outlives_the_command_that_asked_for_it(served):
+    """Killed while it waits; asked again it finds the batch under way, and one report comes."""
+    # Given a batch whose client is killed while one of its audits hangs
+    (served.folder / "manifest.csv").write_text("path,seed\nhang,5\ntiny,5\nbroken,5\n")
+    words = [sys.executable, "-P", "-m", "workers", "batch", "manifest.csv", "--queue", "--no-pdf"]
+    how = {"cwd": served.folder, "env": served.environment, "text": True}
+    first = subprocess.Popen(words, **how, stderr=subprocess.PIPE)
+    said = first.stderr.readline()
+    first.kill()
+    first.communicate()
+    # When it is asked again, and what hangs is cancelled
+    again = subprocess.Popen([*words, "--json"], **how, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert again.stderr.readline() == said
+    with served.client() as client:
+        client.cancel(f"batch-{said.split()[1]}-1")
+    out, _ = again.communicate(timeout=60)
+    # Then it was the same batch, with one report
+    assert again.returncode == 5
+    rows = [(row["checkpoint"], row["state"]) for row in json.loads(out)["rows"]]
+    assert rows == [("hang", "cancelled"), ("broken", "failed"), ("tiny", "published")]
+    assert len(list((served.folder / "audits" / "batches").glob("*/report.html"))) == 1

@@ -138,6 +138,15 @@ class Ledger:
         """Remove jobs that ended more than `older_than` seconds ago; the store keeps their audits."""
         return int(self._run("forget", int(older_than * 1000), _FORGOTTEN_AT_ONCE))
 
+    def gather(self, batch_id: str, key: str, content: str) -> str:
+        """The id of the open batch with that key: this one unless there was one."""
+        found: str = self._run("gather", batch_id, key, content)
+        return found
+
+    def gathered(self, batch_id: str, report: str, exit_code: int, *, keep: float) -> None:
+        """Note the report of a batch, which is over; remembered for `keep` seconds."""
+        self._run("gathered", batch_id, report, exit_code, int(keep * 1000))
+
     def uptime(self) -> float:
         """Seconds since the server started."""
         found: Any = self.redis.info("server")

@@ -22,6 +22,8 @@ _NAMES = (
     "page",
     "forget",
     "figures",
+    "gather",
+    "gathered",
 )
 
 
