@@ -31,7 +31,8 @@ def audit_checkpoint(
     """The published audit of a local checkpoint; it stands in `store / audit.audit_id`.
 
     An audit that exists is returned, not redone, unless `force`; under another policy the same measurements are
-    judged again. Where several attempts may be at the same job, `fence` decides which one becomes visible.
+    judged again. Where several attempts may be at the same job, `fence` decides which one becomes visible, and what one
+    that died had measured is not measured again.
     Raises UnusableInput (bad checkpoint or option), NothingObserved, MachineFault.
     """
     plan, progress, store = plan or Plan(), progress or Silent(), Path(store)
@@ -45,12 +46,20 @@ def audit_checkpoint(
     with stores.attempt(store, fence.label if fence else "") as folder, stores.faults_of_the_disk(store):
         if measured:
             shutil.copyfile(measured / stores.MEASUREMENTS, folder / stores.MEASUREMENTS)
-        audit = run(asked, folder, progress, before=stores.read(measured) if measured else None)
+        kept = stores.partial(store, asked.measurement_id)
+        audit = run(
+            asked,
+            folder,
+            progress,
+            before=stores.read(measured) if measured else None,
+            kept=kept if fence else None,
+        )
         stores.write_audit(audit, folder)
         with progress.stage("report", 1) as advance:
             render(audit, folder, pdf=pdf)
             advance(1)
         stores.publish(folder, store, audit.audit_id, replace=force, fence=fence)
+        shutil.rmtree(kept, ignore_errors=True)
     return stores.read(store / audit.audit_id)
 
 

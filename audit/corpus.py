@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from audit.definitions import CorpusMetric, Quantity
@@ -37,6 +39,32 @@ class Sums:
     def measurements(self, layers: Sequence[LayerCoverage]) -> dict[str, Measurement]:
         """Every corpus metric of the probe."""
         return {metric.name: self._measurement(metric, layers) for metric in self._metrics}
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """The sums as flat arrays by name."""
+        names = self._names()
+        shares = {
+            f"sum {names[partial]} {layer} {part}": total.numpy()
+            for (partial, layer), share in self._sums.items()
+            for part, total in share.items()
+        }
+        counts = {f"count {names[p]} {layer}": np.array([n]) for (p, layer), n in self._counts.items()}
+        return shares | counts
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a `state`, to the bit: what is added next is added to the same numbers."""
+        partials = {name: partial for partial, name in self._names().items()}
+        for key, array in state.items():
+            kind, *place = key.split()
+            if kind == "count":
+                self._counts[partials[place[0]], int(place[1])] = int(array[0])
+            elif kind == "sum":
+                share = self._sums.setdefault((partials[place[0]], int(place[1])), {})
+                share[place[2]] = torch.from_numpy(array.copy())
+
+    def _names(self) -> dict[Partial, str]:
+        """Each way to take a sample's part, by the first metric that uses it."""
+        return {metric.partial: metric.name for metric in reversed(self._metrics)}
 
     def _take(self, partial: Partial, layer: int, share: Share) -> None:
         place = (partial, layer)

@@ -15,7 +15,7 @@ from audit.corpus import Sums
 from audit.definitions import Metric, Quantity
 from audit.numerics import rounded
 from audit.observations import AttentionObservation, Batch, ResidualObservation, WeightObservation
-from audit.results import LayerCoverage, Measurement, Values
+from audit.results import LayerCoverage, Measurement, Skipped, Values
 from audit.statistics.bootstrap import Interval, by_document, studentised_interval
 
 WEIGHTS = "weights"  # the pseudo-probe under which metrics of weights are filed
@@ -48,6 +48,16 @@ class Recorder:
     def begin(self, batch: Batch) -> None:
         """Say which samples the next observations belong to."""
         self._rows = slice(batch.samples[0], batch.samples[-1] + 1)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Everything measured so far, as flat arrays by name."""
+        return {f"value {name}": array for name, array in self.values.items()} | self.sums.state()
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from the `state` of a recorder of the same metrics, layers and samples."""
+        for name, array in self.values.items():
+            array[:] = state[f"value {name}"]
+        self.sums.restore(state)
 
     def on_attention(self, observation: AttentionObservation) -> None:
         """Measure one attention layer."""
@@ -145,6 +155,25 @@ def not_finite(measurements: Mapping[str, Mapping[str, Measurement]]) -> dict[st
         }
         for metric, by_probe in measurements.items()
     }
+
+
+def skipped(measurements: Mapping[str, Mapping[str, Measurement]]) -> tuple[Skipped, ...]:
+    """The metrics without one number on any probe."""
+    return tuple(
+        Skipped(metric=name, reason=next((m.absent for m in probes.values() if m.absent), "nothing was fed"))
+        for name, probes in measurements.items()
+        if not any(_is_measured(m) for m in probes.values())
+    )
+
+
+def _is_measured(measurement: Measurement) -> bool:
+    return measurement.value is not None and bool(
+        np.isfinite(np.array(_cells(measurement.value), dtype=np.float64)).any()
+    )
+
+
+def _cells(values: Any) -> list[float | None]:
+    return [v for row in values for v in _cells(row)] if isinstance(values, list) else [values]
 
 
 def _weighed(metric: Quantity, values: list[list[float | None]]) -> Measurement:

@@ -5,9 +5,8 @@ import datetime as dt
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from audit import catalog
@@ -20,13 +19,14 @@ from audit.interventions.confirm import Confirmations
 from audit.interventions.experiments import Texts, confirmed, curves
 from audit.interventions.fresh import fresh
 from audit.judge import borne_out, judge
-from audit.measure import WEIGHTS, Recorder, Table, not_finite, summarised, weighed
+from audit.measure import WEIGHTS, Recorder, Table, not_finite, skipped, summarised, weighed
 from audit.models.coverage import observed, survey
 from audit.models.loading import LoadedModel, load_model
 from audit.models.observing import observe
 from audit.models.positions import usable_positions
 from audit.models.weights import nonfinite_tensors, weight_observations
 from audit.nulls import Ground, all_nulls
+from audit.partial import Partial
 from audit.probes.sampling import Feed, feed, needs_tokenizer
 from audit.progress import Progress
 from audit.provenance import provenance, replay
@@ -58,11 +58,19 @@ class Measured(NamedTuple):
     nulls: dict[str, dict[str, Null]]
 
 
-def run(asked: Request, folder: Path, progress: Progress, *, before: Audit | None = None) -> Audit:
+def run(
+    asked: Request,
+    folder: Path,
+    progress: Progress,
+    *,
+    before: Audit | None = None,
+    kept: Path | None = None,
+) -> Audit:
     """The audit; `measurements.parquet` and the exhibits are written into `folder` on the way.
 
     The measurements are taken over from `before`, an audit with the same ones under another policy, where given:
     then they are judged, confirmed and drawn anew, as they would have been at first, and not measured again.
+    In the folder `kept` is what earlier attempts measured; this one goes on from there and keeps there what it measures.
     """
     started, clock = dt.datetime.now(dt.UTC), time.monotonic()
     if asked.plan.threads:
@@ -76,7 +84,7 @@ def run(asked: Request, folder: Path, progress: Progress, *, before: Audit | Non
     if before:
         known = Measured(before.subject, before.coverage, before.measurements, before.nulls)
     else:
-        known = _measured(asked, loaded, feeds, unfed, folder=folder, progress=progress)
+        known = _measured(asked, loaded, feeds, unfed, folder=folder, kept=kept, progress=progress)
     layers = known.coverage.layers
     judged = judge(
         known.subject,
@@ -162,9 +170,10 @@ def _measured(
     unfed: tuple[Skipped, ...],
     *,
     folder: Path,
+    kept: Path | None,
     progress: Progress,
 ) -> Measured:
-    layers, by_probe = _observed(asked, loaded, feeds, folder=folder, progress=progress)
+    layers, by_probe = _observed(asked, loaded, feeds, folder=folder, kept=kept, progress=progress)
     by_probe[WEIGHTS] = weighed(asked.metrics, layers, weight_observations(loaded.model, layers))
     measurements = {
         metric.name: {probe: found[metric.name] for probe, found in by_probe.items() if metric.name in found}
@@ -183,14 +192,20 @@ def _measured(
     )
     coverage = Coverage(
         layers=layers,
-        skipped=unfed + _skipped(measurements),
+        skipped=unfed + skipped(measurements),
         probes=tuple(_probe_coverage(fed) for fed in feeds),
     )
     return Measured(subject, coverage, measurements, all_nulls(ground, loaded))
 
 
 def _observed(
-    asked: Request, loaded: LoadedModel, feeds: Sequence[Feed], *, folder: Path, progress: Progress
+    asked: Request,
+    loaded: LoadedModel,
+    feeds: Sequence[Feed],
+    *,
+    folder: Path,
+    kept: Path | None,
+    progress: Progress,
 ) -> tuple[tuple[LayerCoverage, ...], dict[str, dict[str, Measurement]]]:
     """The layers with what became of each, and the measurements of each probe."""
     layers = survey(loaded.model)
@@ -200,9 +215,13 @@ def _observed(
         for fed in feeds:
             recorder = Recorder(asked.metrics, layers, fed.samples)
             with progress.stage(f"observe {fed.name}", len(fed.batches)) as advance:
-                for batch in fed.batches:
+                partial = Partial.of(kept, asked, fed)
+                done = partial.restore(recorder, seen)
+                advance(done)
+                for number, batch in enumerate(fed.batches[done:], done + 1):
                     recorder.begin(batch)
                     seen |= observe(loaded.model, batch, recorder, layers=layers).seen
+                    partial.keep(number, recorder, seen)
                     advance(1)
             table.write(fed.name, recorder.values)
             documents = [document for batch in fed.batches for document in batch.documents]
@@ -232,25 +251,6 @@ def _ablation(found: Confirmations | None) -> Ablation | None:
     if found is None:
         return None
     return Ablation(**{field.name: getattr(found, field.name) for field in dataclasses.fields(Ablation)})
-
-
-def _skipped(measurements: dict[str, dict[str, Measurement]]) -> tuple[Skipped, ...]:
-    """The metrics without one number on any probe."""
-    return tuple(
-        Skipped(metric=name, reason=next((m.absent for m in probes.values() if m.absent), "nothing was fed"))
-        for name, probes in measurements.items()
-        if not any(_has_numbers(m) for m in probes.values())
-    )
-
-
-def _has_numbers(measurement: Measurement) -> bool:
-    return measurement.value is not None and bool(
-        np.isfinite(np.array(_flat(measurement.value), dtype=np.float64)).any()
-    )
-
-
-def _flat(values: Any) -> list[float | None]:
-    return [v for row in values for v in _flat(row)] if isinstance(values, list) else [values]
 
 
 def _probe_coverage(fed: Feed) -> ProbeCoverage:

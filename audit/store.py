@@ -24,6 +24,7 @@ AUDIT = "audit.json"
 MEASUREMENTS = "measurements.parquet"
 EXHIBITS = "exhibits"
 _ATTEMPT = ".attempt-"
+_PARTIAL = ".partial-"
 _OURS = {errno.ENOTEMPTY, errno.EEXIST}
 
 
@@ -108,6 +109,16 @@ def publish(
 def attempts(store: Path) -> dict[Path, str]:
     """Folders of attempts, under way or left by a death, and the end of their names, which begins with the label."""
     return {folder: folder.name.removeprefix(_ATTEMPT) for folder in store.glob(f"{_ATTEMPT}*")}
+
+
+def partial(store: Path, measurement_id: str) -> Path:
+    """The folder of what attempts at that measurement have measured so far; may not be there."""
+    return store / f"{_PARTIAL}{measurement_id}"
+
+
+def partials(store: Path) -> list[Path]:
+    """The folders of unfinished measurements; each is safe to remove and costs its next attempt a while."""
+    return sorted(store.glob(f"{_PARTIAL}*"))
 
 
 def exists(store: Path, audit_id: str) -> bool:

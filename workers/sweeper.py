@@ -94,11 +94,18 @@ class Sweeper:
         )
 
     def _remove_folders(self) -> None:
-        """Remove folders of attempts that are over; those of `attnaudit run` carry no label and are left alone."""
+        """Remove folders of attempts that are over, and what nobody went on measuring.
+
+        Those of `attnaudit run` carry no label and are left alone.
+        """
         for folder, name in stores.attempts(self._settings.store).items():
             job_id, _, rest = name.partition(".")
             number = rest.partition(".")[0]
             if rest and number.isdigit() and not self._is_running(job_id, int(number)):
+                shutil.rmtree(folder, ignore_errors=True)
+
+        for folder in stores.partials(self._settings.store):
+            if time.time() - folder.stat().st_mtime > self._settings.retention:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _is_running(self, job_id: str, attempt: int) -> bool:

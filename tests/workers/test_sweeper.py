@@ -1,6 +1,7 @@
 """The sweeper: what lost its worker goes on, what was published unsaid is said, what nobody owns is removed."""
 
 import dataclasses
+import os
 import time
 
 import pytest
@@ -116,6 +117,16 @@ def test_folders_of_attempts_that_are_over_are_removed_and_others_stay(ledger, s
         (settings.store / f".attempt-{name}").mkdir()
     sweeper.sweep()
     assert sorted(stores.attempts(settings.store).values()) == ["job.1.abc", "x8k2_abc"]
+
+
+def test_what_was_measured_and_never_taken_up_is_removed_in_time(settings, sweeper):
+    """As long as a job is remembered."""
+    old, young = (stores.partial(settings.store, name) for name in ("old", "young"))
+    for folder in (old, young):
+        folder.mkdir(parents=True)
+    os.utime(old, (1, 1))
+    sweeper.sweep()
+    assert stores.partials(settings.store) == [young]
 
 
 def test_the_depth_is_told_for_those_that_are_idle(ledger, settings):
