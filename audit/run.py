@@ -79,7 +79,7 @@ def run(
         loaded = load_model(
             asked.checkpoint, dtype=getattr(torch, asked.plan.dtype), device=asked.plan.device
         )
-        feeds, unfed = _feeds(asked, loaded)
+        feeds, unfed = feeds_of(asked, loaded)
         advance(1)
     if before:
         known = Measured(before.subject, before.coverage, before.measurements, before.nulls)
@@ -94,7 +94,7 @@ def run(
         reproduce=replay(asked.plan),
         nulls=known.nulls,
     )
-    texts = _texts(asked, loaded, feeds)
+    texts = texts_of(asked, loaded, feeds)
     taken_out = confirmed(asked.plan, loaded, layers, texts, judged.findings, progress=progress)
     dropped = curves(
         asked.plan,
@@ -135,7 +135,7 @@ def run(
     )
 
 
-def _feeds(asked: Request, loaded: LoadedModel) -> tuple[tuple[Feed, ...], tuple[Skipped, ...]]:
+def feeds_of(asked: Request, loaded: LoadedModel) -> tuple[tuple[Feed, ...], tuple[Skipped, ...]]:
     """The probes cut into batches; without a tokenizer those of the depth give way to random tokens, and it is said."""
     probes: tuple[Probe, ...] = asked.probes
     unfed: tuple[Skipped, ...] = ()
@@ -236,7 +236,7 @@ def _observed(
     return layers, by_probe
 
 
-def _texts(asked: Request, loaded: LoadedModel, feeds: Sequence[Feed]) -> Texts:
+def texts_of(asked: Request, loaded: LoadedModel, feeds: Sequence[Feed]) -> Texts:
     """Those fed, and as many of other documents to experiment on."""
     more = dataclasses.replace(asked.plan, samples=2 * asked.plan.samples)
     others = [

@@ -25,6 +25,9 @@ class Verb(NamedTuple):
 
 VERBS: Mapping[str, Verb] = {
     "run": Verb("audit.cli.run:run", "Audit one checkpoint in this process."),
+    "prune": Verb(
+        "audit.cli.prune:prune", "Write a smaller checkpoint without what an audit confirmed redundant."
+    ),
     "report": Verb("audit.cli.report:report", "Draw the HTML and PDF of an audit again."),
     "list": Verb("audit.cli.stored:list_audits", "List the audits of a store."),
     "show": Verb("audit.cli.stored:show", "Show one audit of a store."),

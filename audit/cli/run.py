@@ -45,7 +45,7 @@ def run(
     Exit codes: 0 pass or watch, 1 fail, 2 refused or unusable input, 3 inconclusive, 4 a fault of ours, 5 a fault of
     the machine, 130 interrupted.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
     plan = Plan(**options)
     with progress_on(sys.stderr) as progress:
         audit = audit_checkpoint(
@@ -67,7 +67,7 @@ def run(
     return VERDICT_CODES[audit.verdict]
 
 
-def _interrupt(*_: object) -> None:
+def interrupt(*_: object) -> None:
     """A terminated audit cleans up like an interrupted one."""
     raise KeyboardInterrupt
 

@@ -8,7 +8,7 @@ from audit.interventions.ablation import Ablation, Cut, Target
 from audit.interventions.costs import Cost, costs
 from audit.interventions.effects import objective
 from audit.interventions.readings import Fed
-from audit.interventions.savings import Weight, Weights, weigh
+from audit.interventions.savings import Weights, weigh
 from audit.interventions.trials import Bench, Tried, Way, tried, way_through
 from audit.models.loading import LoadedModel
 from audit.numerics import rounded
@@ -161,13 +161,15 @@ def _step(cut: Cut, cost: Cost, influence: float, taken: Weights, margin: float)
         high=cost.high,
         n=cost.n,
         harmless=False if cost.effect is None else None if cost.high is None else cost.high < margin,
-        saved=_saved([taken.parts[ablation.layer] for ablation in cut], taken.whole),
+        saved=saved_by(cut, taken),
     )
 
 
-def _saved(parts: Sequence[Weight], whole: Weight) -> Saved:
-    parameters, flops = sum(part.parameters for part in parts), sum(part.flops for part in parts)
-    cache = None if whole.cache_bytes is None else sum(part.cache_bytes or 0.0 for part in parts)
+def saved_by(parts: Sequence[Ablation], taken: Weights) -> Saved:
+    """What the model takes less without these parts."""
+    left_out, whole = [taken.parts[ablation.layer] for ablation in parts], taken.whole
+    parameters, flops = sum(part.parameters for part in left_out), sum(part.flops for part in left_out)
+    cache = None if whole.cache_bytes is None else sum(part.cache_bytes or 0.0 for part in left_out)
     return Saved(
         parameters=parameters,
         parameters_share=rounded(parameters / whole.parameters),

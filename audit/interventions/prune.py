@@ -72,11 +72,10 @@ def prune(
         UnusableInput: the folder is in use, an index is unknown, or the architecture cannot do without it.
         MachineFault: the folder cannot be written.
     """
-    _refuse_used(directory)
-    _refuse_unknown(layers, blocks, attention, heads)
+    refuse_used(directory)
     model, stored = loaded.model, dtype or _stored_dtype(loaded)
+    cut = cut_of(layers, blocks=blocks, attention=attention, heads=heads)
     left_out = dropped(model, layers, blocks)
-    cut = _cut(layers, blocks, attention, heads)
     quiet_heads = {a.layer: None if a.target == "attention" else a.heads for a in cut if a.target != "block"}
     weights = without_blocks({**model.state_dict(), **silenced(model, layers, quiet_heads)}, left_out)
     made = built(model, shrunk_configuration(loaded.config, left_out), _cast(weights, stored))
@@ -95,7 +94,8 @@ def prune(
     )
 
 
-def _refuse_used(directory: Path) -> None:
+def refuse_used(directory: Path) -> None:
+    """Raise UnusableInput where `directory` cannot become a new checkpoint's folder."""
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise UnusableInput(
             f"{str(directory)!r} exists and is no empty folder: name another for the new checkpoint"
@@ -127,13 +127,19 @@ def _stored_dtype(loaded: LoadedModel) -> torch.dtype:
     return dtype
 
 
-def _cut(
+def cut_of(
     layers: Sequence[LayerCoverage],
-    blocks: Collection[int],
-    attention: Collection[int],
-    heads: Collection[tuple[int, int]],
+    *,
+    blocks: Collection[int] = (),
+    attention: Collection[int] = (),
+    heads: Collection[tuple[int, int]] = (),
 ) -> Cut:
-    """The same as an ablation, each part once: what stands in a dropped block or silenced attention goes with it."""
+    """The same as an ablation, each part once: what stands in a dropped block or silenced attention goes with it.
+
+    Raises:
+        UnusableInput: an index is unknown, or nothing is named.
+    """
+    _refuse_unknown(layers, blocks, attention, heads)
     gone = {(layers[layer].stack, layers[layer].block) for layer in blocks}
     mute = sorted({layer for layer in attention if (layers[layer].stack, layers[layer].block) not in gone})
     by_layer: dict[int, list[int]] = {}
