@@ -54,6 +54,8 @@ def attempt(store: Path, label: str = "") -> Iterator[Path]:
     fresh = not store.exists()
     with faults_of_the_disk(store):
         store.mkdir(parents=True, exist_ok=True)
+        if fresh:
+            _put_on_disk(store.parent)
         folder = Path(tempfile.mkdtemp(prefix=f"{_ATTEMPT}{label}", dir=store))
         folder.chmod(0o755)  # mkdtemp's 0700 would hide the published audit from other readers
     try:
@@ -72,12 +74,25 @@ def write_audit(audit: Audit, folder: Path) -> None:
 
 
 def write_manifest(folder: Path) -> None:
-    """List every file of `folder` with its digest; written last, replaced in one step."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
-    digests = {path.relative_to(folder).as_posix(): digest_of_file(path) for path in files}
+    """List every file of `folder` with its digest; written once they are on disk, replaced in one step."""
+    everything = sorted(path for path in folder.rglob("*") if path.name != MANIFEST)
+    digests = {p.relative_to(folder).as_posix(): digest_of_file(p) for p in everything if p.is_file()}
+    for path in (*everything, folder):
+        _put_on_disk(path)
     temporary = folder / f".{MANIFEST}"
     temporary.write_bytes(msgspec.json.format(msgspec.json.encode(digests), indent=2) + b"\n")
+    _put_on_disk(temporary)
     temporary.replace(folder / MANIFEST)
+    _put_on_disk(folder)
+
+
+def _put_on_disk(path: Path) -> None:
+    """Return once a power cut cannot take the file, or the names in the folder, any more."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def publish(
@@ -101,6 +116,7 @@ def publish(
         except OSError as error:
             if error.errno not in _OURS:
                 raise
+        _put_on_disk(store)
     for left in store.glob(f"{_ATTEMPT}*/replaced"):
         shutil.rmtree(left.parent, ignore_errors=True)
     return target

@@ -1,7 +1,9 @@
 """The store: an audit is there whole or not at all."""
 
 import errno
+import os
 import threading
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -55,6 +57,37 @@ def test_replacing_leaves_the_new_one_alone(tmp_path):
     published(tmp_path, audit, replace=True)
     assert [path.name for path in tmp_path.iterdir()] == [audit.audit_id]
     assert not (first / "mark").exists()
+
+
+def test_what_is_visible_is_on_disk(tmp_path, monkeypatch):
+    """Files and folders before the manifest is written, the manifest before the rename, the store after it."""
+    # Given an eye on what is put on disk, and on what could be seen then
+    events = []
+    real = os.fsync
+
+    def fsync(descriptor):
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        manifest, visible = (
+            bool(list(where)) for where in (tmp_path.glob(".attempt-*/manifest.json"), store_of())
+        )
+        events.append((path.name.partition("-")[0], manifest, visible))
+        real(descriptor)
+
+    def store_of():
+        return [path for path in tmp_path.iterdir() if path.name == audit.audit_id]
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    audit = example_audit()
+    # When an audit with exhibits is published
+    with store.attempt(tmp_path) as attempt:
+        store.write_audit(audit, attempt)
+        (attempt / "exhibits").mkdir()
+        (attempt / "exhibits" / "one.png").write_bytes(b"x")
+        store.publish(attempt, tmp_path, audit.audit_id)
+    # Then
+    before = {name for name, manifest, visible in events if not (manifest or visible)}
+    assert before == {"audit.json", "exhibits", "one.png", ".attempt", ".manifest.json"}
+    assert events[-2:] == [(".attempt", True, False), (tmp_path.name.partition("-")[0], False, True)]
 
 
 def test_a_folder_without_manifest_is_no_audit(tmp_path):

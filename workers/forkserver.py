@@ -16,6 +16,7 @@ from importlib import import_module
 from types import FrameType
 from typing import Final, NoReturn
 
+from workers.isolation import cut_off
 from workers.tied import die_with_parent
 from workers.wire import Born, Exited, Line, Ready, Run
 
@@ -121,6 +122,7 @@ def _child(program: str, order: Run, line: Line, server: int) -> NoReturn:
         signal.set_wakeup_fd(-1)
         for number in (*_KILLS, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
+        cut_off()
         import_module(program).perform(order, line)
         code = 0
     finally:

@@ -3,6 +3,8 @@
 import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from typing import Any, Final
@@ -58,6 +60,7 @@ class Worker:
         """Work until told to stop; Celery's exit code."""
         signals.worker_shutting_down.connect(self._stopping, weak=False)
         signals.worker_ready.connect(self._ready, weak=False)
+        _say_who_keeps_audits_from_the_network()
         self.watch()
         self.slot.warm_up()
         self.sweeper.start()
@@ -129,6 +132,15 @@ class Worker:
         if self.is_deaf:
             _LOG.error("work waits and no hint arrives: this worker ends, so that it is started again")
             os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _say_who_keeps_audits_from_the_network() -> None:
+    command = [sys.executable, "-P", "-m", "workers.isolation"]
+    if subprocess.run(command, check=False, capture_output=True).returncode != 0:  # noqa: S603 - our own module
+        _LOG.warning(
+            "the kernel lets no process leave the network here: audits are kept from it in Python only; "
+            "let a firewall or a network policy do the rest"
+        )
 
 
 def register(app: Celery, slot: Slot) -> None:

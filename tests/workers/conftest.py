@@ -98,7 +98,7 @@ HERE = Path(__file__).parents[2]
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
     """A model root with a checkpoint for each way an audit can go."""
-    for name in ("tiny", "brief", "crash", "memory", "hang", "slow", "broken", "disk", "unsaid"):
+    for name in ("tiny", "brief", "crash", "memory", "hang", "slow", "broken", "disk", "unsaid", "network"):
         (tmp_path / "models" / name).mkdir(parents=True)
     return tmp_path / "models"
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -44,11 +45,20 @@ def _behave(name: str, line: Line) -> None:
         for step in range(30):
             time.sleep(0.1)
             line.say(Stage("observe prose", step, 30))
+    if name == "network":
+        _reach_out()
     if name == "broken":
         raise UnusableInput("a tensor is missing")
     if name == "disk":
         raise MachineFault("no space left")
     time.sleep(0.25 if name == "brief" else 0.02)
+
+
+def _reach_out() -> None:
+    try:
+        socket.create_connection(("127.0.0.1", 1))
+    except PermissionError as error:
+        raise UnusableInput(str(error)) from None
 
 
 def _publish(run: Run, line: Line) -> None:

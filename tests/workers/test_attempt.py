@@ -72,6 +72,13 @@ def test_an_unusable_checkpoint_fails_at_once_with_its_line(ledger, settings, se
     assert not audits(settings)
 
 
+def test_an_audit_has_no_network(ledger, settings, seat):
+    """Not even this machine's own; it is no matter of the checkpoint."""
+    accept(ledger, "network")
+    seat().work()
+    assert ledger.job("network").reason.startswith("an audit has no network")
+
+
 @pytest.mark.parametrize(
     ("name", "how"),
     [
