@@ -1,6 +1,7 @@
 """Chart definitions, one per kind of picture: HTML and PDF draw the same ones, a theme gives the colours."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import altair as alt
@@ -12,6 +13,7 @@ from audit.report.scales import (
     Spec,
     base,
     colour,
+    filled,
     label_every,
     numbered,
     outer_powers,
@@ -44,6 +46,18 @@ def grid(
     marked: Sequence[tuple[int, int]] = (),
 ) -> Spec:
     """Heat map of layers (down) by heads (across); cells without a value keep the background, `marked` are ringed."""
+    return filled(
+        _grid(layers, heads, scale),
+        cells=[{"layer": c.layer, "head": c.head, "value": c.value} for c in cells if c.value is not None],
+        rings=[{"layer": layer, "head": head} for layer, head in marked],
+    )
+
+
+@lru_cache(
+    maxsize=128
+)  # most metrics of an audit share a scale, and Altair takes a tenth of a second for a chart
+def _grid(layers: int, heads: int, scale: Scale) -> Spec:
+    """The heat map without its cells."""
     wide, tall = step(_GRID[0], heads, 20), step(_GRID[1], layers, 16)
     across = alt.X(**numbered("head", heads, every=label_every(heads, wide)))
     down = alt.Y(**numbered("layer", layers, every=label_every(layers, tall, 11)))
@@ -51,31 +65,33 @@ def grid(
     ring = base("rings").encode(x=across, y=down)
     outer = ring.mark_rect(aria=False, fillOpacity=0, stroke="white", strokeWidth=3)
     inner = ring.mark_rect(aria=False, fillOpacity=0, stroke="black", strokeWidth=1.5)
-    return spec(
-        alt.layer(heat, outer, inner).properties(width=alt.Step(wide), height=alt.Step(tall)),
-        cells=[{"layer": c.layer, "head": c.head, "value": c.value} for c in cells if c.value is not None],
-        rings=[{"layer": layer, "head": head} for layer, head in marked],
-    )
+    return spec(alt.layer(heat, outer, inner).properties(width=alt.Step(wide), height=alt.Step(tall)))
 
 
 def profile(points: Sequence[Point], *, scale: Scale) -> Spec:
     """Lines over depth with their 95% bands, one per series."""
-    series = {point.series for point in points}
-    layers = 1 + max(point.layer for point in points)
+    several = len({point.series for point in points}) > 1
+    ticks = _ticks(points) if scale.log else None
+    chart = _profile(1 + max(point.layer for point in points), scale, ticks, several=several)
+    return filled(chart, points=[point._asdict() for point in points])
+
+
+@lru_cache(maxsize=128)
+def _profile(layers: int, scale: Scale, ticks: tuple[float, ...] | None, *, several: bool) -> Spec:
+    """The lines without their points; `ticks` are those of a logarithmic scale."""
     x = alt.X("layer:Q", axis=_layer_axis(layers), scale=alt.Scale(domain=[-0.3, layers - 0.7], nice=False))
     heights = alt.Scale(type="log") if scale.log else alt.Scale(zero=scale.low == 0)
-    y = alt.Y("value:Q", title=scale.title, scale=heights, axis=_value_axis(points, log=scale.log))
+    y = alt.Y("value:Q", title=scale.title, scale=heights, axis=_value_axis(ticks))
     low = alt.Y("low:Q", title=scale.title, scale=heights)
     fill = alt.Fill("series:N", sort=None, legend=None)
     between = base("points").encode(x=x, y=low, y2="high:Q", fill=fill)
     chart = alt.layer(
         between.mark_area(opacity=0.22, aria=False),
         between.mark_bar(width=1, opacity=0.6, aria=False),
-        _line(several=len(series) > 1).encode(x=x, y=y),
+        _line(several=several).encode(x=x, y=y),
         base("points").mark_circle(size=12, opacity=1, aria=False).encode(x=x, y=y, fill=fill),
     )
-    sized = chart.properties(width=_PROFILE[0], height=_PROFILE[1])
-    return spec(sized, points=[point._asdict() for point in points])
+    return spec(chart.properties(width=_PROFILE[0], height=_PROFILE[1]))
 
 
 def pattern(weights: Sequence[Sequence[float | None]], *, tokens: Sequence[str] | None) -> Spec:
@@ -103,7 +119,7 @@ def pattern(weights: Sequence[Sequence[float | None]], *, tokens: Sequence[str] 
         for key, value in enumerate(row)
         if value is not None
     ]
-    return spec(chart, links=links)
+    return filled(spec(chart), links=links)
 
 
 def _line(*, several: bool) -> alt.Chart:
@@ -122,11 +138,15 @@ def _layer_axis(layers: int) -> alt.Axis:
     return alt.Axis(title="layer", values=shown, format="d", grid=False)
 
 
-def _value_axis(points: Sequence[Point], *, log: bool) -> alt.Axis:
-    if not log:
+def _value_axis(ticks: Sequence[float] | None) -> alt.Axis:
+    if ticks is None:
         return alt.Axis(tickCount=5, labelExpr=PLAIN)
+    return alt.Axis(values=list(ticks), labelExpr=PLAIN)
+
+
+def _ticks(points: Sequence[Point]) -> tuple[float, ...]:
     values = [point.value for point in points if point.value]
-    return alt.Axis(values=outer_powers(min(values), max(values)), labelExpr=PLAIN)
+    return tuple(outer_powers(min(values), max(values)))
 
 
 def _tokens(labels: Sequence[str], pixels: int, *, angle: int) -> alt.Axis:

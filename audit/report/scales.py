@@ -29,9 +29,14 @@ def base(data: str) -> alt.Chart:
     return alt.Chart(alt.NamedData(name=data))
 
 
-def spec(chart: alt.TopLevelMixin, **data: Sequence[Any]) -> Spec:
-    """The chart's specification with its data put in afterwards: Altair would walk through every cell."""
-    return chart.to_dict(validate=False) | {"datasets": data}
+def spec(chart: alt.TopLevelMixin) -> Spec:
+    """The chart's specification, its data sets still to be put in: Altair would walk through every cell."""
+    return chart.to_dict(validate=False)
+
+
+def filled(chart: Spec, **data: Sequence[Any]) -> Spec:
+    """The specification with data sets by name; `chart` stays as it is."""
+    return chart | {"datasets": data}
 
 
 def colour(scale: Scale) -> alt.Color:
