@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,26 +36,40 @@ def page_for_print(audit: Audit, folder: Path, *, timestamp: int) -> str:
 
 def set_in_child(page: str, *, timestamp: int, memory: int = MEMORY, patience: float = PATIENCE) -> bytes:
     """The PDF of an HTML page."""
+    with press(timestamp=timestamp, memory=memory, patience=patience) as set_page:
+        return set_page(page)
+
+
+@contextmanager
+def press(
+    *, timestamp: int, memory: int = MEMORY, patience: float = PATIENCE
+) -> Iterator[Callable[[str], bytes]]:
+    """What sets one page: the child starts at once and loads its typesetter while the page is still composed."""
     command = [sys.executable, "-P", "-m", _PRESS, str(memory)]
+    pipe = subprocess.PIPE
+    child = subprocess.Popen(  # noqa: S603 - our own module, nothing of the audit on the command line
+        command, stdin=pipe, stdout=pipe, stderr=pipe, env=_environment(timestamp)
+    )
+    with child:
+        try:
+            yield lambda page: _set(child, page, memory, patience)
+        finally:
+            child.kill()  # one that is done does not mind
+
+
+def _set(child: subprocess.Popen[bytes], page: str, memory: int, patience: float) -> bytes:
     try:
-        done = subprocess.run(  # noqa: S603 - our own module, nothing of the audit on the command line
-            command,
-            input=page.encode(),
-            capture_output=True,
-            timeout=patience,
-            env=_environment(timestamp),
-            check=False,
-        )
+        out, err = child.communicate(page.encode(), timeout=patience)
     except subprocess.TimeoutExpired:
         raise MachineFault(
             f"the PDF was not ready after {patience:g} seconds: use --no-pdf, or a faster machine"
         ) from None
-    if done.returncode == MachineFault.exit_code or done.returncode < 0:  # below 0: killed, as for memory
+    if child.returncode == MachineFault.exit_code or child.returncode < 0:  # below 0: killed, as for memory
         raise MachineFault(f"the PDF needed more than {memory >> 20} MiB of memory: use --no-pdf")
-    if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"]
+    if child.returncode != 0:
+        said = err.decode(errors="replace").strip().splitlines() or [f"exit code {child.returncode}"]
         raise InternalFault(f"the PDF could not be set: {said[-1]}")
-    return done.stdout
+    return out
 
 
 def _environment(timestamp: int) -> dict[str, str]:
