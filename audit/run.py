@@ -22,7 +22,7 @@ from audit.judge import borne_out, judge
 from audit.measure import WEIGHTS, Recorder, Table, not_finite, skipped, summarised, weighed
 from audit.models.coverage import observed, survey
 from audit.models.loading import LoadedModel, load_model
-from audit.models.observing import observe
+from audit.models.observing import Receiver, Together, observe
 from audit.models.positions import usable_positions
 from audit.models.weights import nonfinite_tensors, weight_observations
 from audit.nulls import Ground, all_nulls
@@ -45,7 +45,7 @@ from audit.results import (
     Skipped,
     Subject,
 )
-from audit.similarity import draw_similarity
+from audit.similarity import Kernels, draw_similarity, kernels_of
 from audit.store import EXHIBITS, MEASUREMENTS
 
 
@@ -56,6 +56,7 @@ class Measured(NamedTuple):
     coverage: Coverage
     measurements: dict[str, dict[str, Measurement]]  # metric -> probe -> measurement
     nulls: dict[str, dict[str, Null]]
+    kernels: Kernels | None = None  # of the heads, where they were seen on the way
 
 
 def run(
@@ -106,10 +107,11 @@ def run(
         progress=progress,
     )
     findings = borne_out(judged.findings, taken_out.by_finding if taken_out else {}, asked.policy)
+    kernels = known.kernels or kernels_of(loaded, feeds[0], layers)
     (folder / EXHIBITS).mkdir()
     exhibits = (
         *draw_patterns(findings, loaded, feeds, layers, folder / EXHIBITS, show_text=asked.plan.show_text),
-        *draw_similarity(loaded, feeds, layers, folder / EXHIBITS),
+        *draw_similarity(kernels, feeds[0], layers, folder / EXHIBITS),
         *draw_curves(dropped, folder / EXHIBITS),
     )
     record = asked.policy.record(started.date())
@@ -163,6 +165,12 @@ def cut(probe: Probe, loaded: LoadedModel, plan: Plan) -> Feed:
     )
 
 
+class _Observed(NamedTuple):
+    layers: tuple[LayerCoverage, ...]  # with what became of each
+    by_probe: dict[str, dict[str, Measurement]]
+    kernels: Kernels | None  # None where another attempt saw the first batch
+
+
 def _measured(
     asked: Request,
     loaded: LoadedModel,
@@ -173,7 +181,7 @@ def _measured(
     kept: Path | None,
     progress: Progress,
 ) -> Measured:
-    layers, by_probe = _observed(asked, loaded, feeds, folder=folder, kept=kept, progress=progress)
+    layers, by_probe, kernels = _observed(asked, loaded, feeds, folder=folder, kept=kept, progress=progress)
     by_probe[WEIGHTS] = weighed(asked.metrics, layers, weight_observations(loaded.model, layers))
     measurements = {
         metric.name: {probe: found[metric.name] for probe, found in by_probe.items() if metric.name in found}
@@ -195,7 +203,7 @@ def _measured(
         skipped=unfed + skipped(measurements),
         probes=tuple(_probe_coverage(fed) for fed in feeds),
     )
-    return Measured(subject, coverage, measurements, all_nulls(ground, loaded))
+    return Measured(subject, coverage, measurements, all_nulls(ground, loaded), kernels)
 
 
 def _observed(
@@ -206,9 +214,9 @@ def _observed(
     folder: Path,
     kept: Path | None,
     progress: Progress,
-) -> tuple[tuple[LayerCoverage, ...], dict[str, dict[str, Measurement]]]:
-    """The layers with what became of each, and the measurements of each probe."""
+) -> _Observed:
     layers = survey(loaded.model)
+    kernels: Kernels | None = None
     seen: set[int] = set()
     by_probe: dict[str, dict[str, Measurement]] = {}
     with Table(folder / MEASUREMENTS) as table:
@@ -220,7 +228,11 @@ def _observed(
                 advance(done)
                 for number, batch in enumerate(fed.batches[done:], done + 1):
                     recorder.begin(batch)
-                    seen |= observe(loaded.model, batch, recorder, layers=layers).seen
+                    receiver: Receiver = recorder
+                    if fed is feeds[0] and number == 1:
+                        kernels = Kernels(layers)
+                        receiver = Together(recorder, kernels)
+                    seen |= observe(loaded.model, batch, receiver, layers=layers).seen
                     partial.keep(number, recorder, seen)
                     advance(1)
             table.write(fed.name, recorder.values)
@@ -233,7 +245,7 @@ def _observed(
         raise NothingObserved(
             f"no attention layer of {asked.checkpoint.model_type!r} could be observed: {layers[0].reason}"
         )
-    return layers, by_probe
+    return _Observed(layers, by_probe, kernels)
 
 
 def texts_of(asked: Request, loaded: LoadedModel, feeds: Sequence[Feed]) -> Texts:

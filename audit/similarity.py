@@ -25,33 +25,37 @@ LINKED = 0.9  # likeness that puts two heads into one cluster
 Head = tuple[int, int]  # layer, head
 
 
-class _Kernels:
-    """A receiver that keeps a small kernel of every head."""
+class Kernels:
+    """A receiver that keeps a small kernel of every head; of none where a matrix of all pairs would be too large."""
 
-    def __init__(self) -> None:
+    def __init__(self, layers: Sequence[LayerCoverage]) -> None:
         self.of: dict[int, Tensor] = {}  # layer -> float32 [batch, head, row x row]
+        self._wanted = 1 < sum(layer.heads for layer in layers) <= MOST_HEADS
 
     def on_attention(self, observation: AttentionObservation) -> None:
-        found = outputs_of(observation, ROWS)
-        if found is not None and observation.kind == "self":
+        """Keep what one attention layer puts out."""
+        found = outputs_of(observation, ROWS) if self._wanted and observation.kind == "self" else None
+        if found is not None:
             self.of[observation.layer] = centred_kernels(*found).float().cpu()
 
     def on_residual(self, observation: ResidualObservation) -> None:
         """Not compared."""
 
 
+def kernels_of(loaded: LoadedModel, fed: Feed, layers: Sequence[LayerCoverage]) -> Kernels:
+    """The kernels of the first batch of a probe, by a pass of their own."""
+    kernels = Kernels(layers)
+    observe(loaded.model, fed.batches[0], kernels, layers=layers)
+    return kernels
+
+
 def draw_similarity(
-    loaded: LoadedModel, feeds: Sequence[Feed], layers: Sequence[LayerCoverage], folder: Path
+    kernels: Kernels, fed: Feed, layers: Sequence[LayerCoverage], folder: Path
 ) -> tuple[Exhibit, ...]:
-    """The likeness of the heads on the first batch of the first probe, as JSON in `folder`; nothing for one head."""
-    if not 1 < sum(layer.heads for layer in layers) <= MOST_HEADS or not feeds:
-        return ()
-    kernels = _Kernels()
-    batch = feeds[0].batches[0]
-    observe(loaded.model, batch, kernels, layers=layers)
+    """The likeness of the heads on the first batch of a probe, as JSON in `folder`; nothing for one head."""
     if not kernels.of:
         return ()
-    content = {"probe": feeds[0].name, "samples": len(batch.samples), **_content(kernels.of, layers)}
+    content = {"probe": fed.name, "samples": len(fed.batches[0].samples), **_content(kernels.of, layers)}
     path = folder / "similarity.json"
     path.write_bytes(msgspec.json.encode(content) + b"\n")
     return (

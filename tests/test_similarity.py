@@ -13,7 +13,7 @@ from audit.models.coverage import survey
 from audit.models.loading import load_model
 from audit.results import Plan
 from audit.run import cut
-from audit.similarity import clusters, draw_similarity, similarity
+from audit.similarity import clusters, draw_similarity, kernels_of, similarity
 
 
 def kernels(outputs: torch.Tensor) -> torch.Tensor:
@@ -54,7 +54,8 @@ def test_the_exhibit_of_a_real_model_holds_a_matrix_per_layer(bert_tiny: Path, t
     loaded = load_model(open_checkpoint(bert_tiny))
     plan = Plan(probes=("prose",), samples=4, max_length=64)
     feeds = [cut(probe, loaded, plan) for probe in planning.probes(plan)]
-    (exhibit,) = draw_similarity(loaded, feeds, survey(loaded.model), tmp_path)
+    layers = survey(loaded.model)
+    (exhibit,) = draw_similarity(kernels_of(loaded, feeds[0], layers), feeds[0], layers, tmp_path)
     content = json.loads((tmp_path / "similarity.json").read_text())
 
     assert (exhibit.kind, content["probe"], content["samples"]) == ("similarity", "prose", 4)

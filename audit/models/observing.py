@@ -31,6 +31,23 @@ class Receiver(Protocol):
         """The residual stream around one attention layer, as its block is left."""
 
 
+class Together(NamedTuple):
+    """Two receivers that share a pass."""
+
+    first: Receiver
+    second: Receiver
+
+    def on_attention(self, observation: AttentionObservation) -> None:
+        """Hand the attention layer to both."""
+        self.first.on_attention(observation)
+        self.second.on_attention(observation)
+
+    def on_residual(self, observation: ResidualObservation) -> None:
+        """Hand the residual stream to both."""
+        self.first.on_residual(observation)
+        self.second.on_residual(observation)
+
+
 class Pass(NamedTuple):
     """One forward pass: the indices of the layers seen, and the model's output."""
 
