@@ -46,6 +46,11 @@ class InternalFault(AuditError):
     exit_code = 4
 
 
+def is_panic(error: BaseException) -> bool:
+    """Whether a library written in Rust gave up: what it raises is no Exception, and no class one could import."""
+    return type(error).__name__ == "PanicException"
+
+
 def unknown_name(kind: str, name: str, known: list[str]) -> UnusableInput:
     """The error for a name that is not in `known`, with the nearest ones first."""
     near = get_close_matches(name, known, n=3)

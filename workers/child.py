@@ -9,7 +9,7 @@ from typing import Final
 
 from audit import catalog
 from audit.auditor import audit_checkpoint
-from audit.errors import AuditError, MachineFault, UnusableInput
+from audit.errors import AuditError, MachineFault, UnusableInput, is_panic
 from audit.outcomes import VERDICT_CODES
 from audit.probes.files import looks_like_file
 from audit.progress import Advance
@@ -37,7 +37,9 @@ def perform(run: Run, line: Line) -> None:
         line.say(Failed(str(error), error.exit_code, again=isinstance(error, MachineFault)))
     except MemoryError:
         line.say(Failed("memory ran out; try a smaller batch_size or max_length", 5, again=True))
-    except Exception as error:  # noqa: BLE001 - the last place where it can be told
+    except BaseException as error:  # the last place where it can be told
+        if not (isinstance(error, Exception) or is_panic(error)):
+            raise
         line.say(Failed(f"a fault of ours: {type(error).__name__}: {error}"[:1_000], 4, again=False))
     else:
         own = round(monotonic() - began, 3)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import click
 
-from audit.errors import AuditError, MachineFault
+from audit.errors import AuditError, MachineFault, is_panic
 from audit.version import ENGINE
 
 INTERRUPTED = 130
@@ -89,13 +89,13 @@ def execute(group: click.Group, arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return 2
-    except Exception as error:
-        if debug:
+    except BaseException as error:
+        if debug or not (isinstance(error, Exception) or is_panic(error)):
             raise
         return _explained(error)
 
 
-def _explained(error: Exception) -> int:
+def _explained(error: BaseException) -> int:
     if isinstance(error, AuditError):
         return _told(str(error), error.exit_code)
     if isinstance(error, MemoryError):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-from audit.errors import UnusableInput
+from audit.errors import UnusableInput, is_panic
 
 # Two words that share no first and no last letter: what two renderings have in common is the template's.
 PROBE_WORDS = ("quixotry", "zephyrean")
@@ -29,8 +29,19 @@ class Frame(NamedTuple):
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, text: str, *, add_special_tokens: bool = False) -> list[int]:
-    """Token ids of `text`, never truncated whatever limit the tokenizer carries."""
-    encoded = tokenizer(text, add_special_tokens=add_special_tokens, truncation=False, verbose=False)
+    """Token ids of `text`, never truncated whatever limit the tokenizer carries.
+
+    Raises:
+        UnusableInput: the tokenizer's library panics, as it does on rules of the checkpoint that it cannot carry out.
+    """
+    try:
+        encoded = tokenizer(text, add_special_tokens=add_special_tokens, truncation=False, verbose=False)
+    except BaseException as error:
+        if not is_panic(error):
+            raise
+        raise UnusableInput(
+            f"the checkpoint's tokenizer cannot encode text: {error}; use --probe random"
+        ) from None
     return [int(token) for token in encoded["input_ids"]]
 
 
