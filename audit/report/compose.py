@@ -7,8 +7,10 @@ from markupsafe import Markup
 from audit.report import anatomy, appendix, templating
 from audit.report.exhibits import pattern_sections
 from audit.report.findings import card, finding_anchor, highlight, ranked
+from audit.report.nulls import nulls
 from audit.report.page import Anatomy, Entry, Medium, Page
 from audit.report.places import map_of_layers, name_of
+from audit.report.redundancy import redundancy
 from audit.report.summary import summary
 from audit.report.wording import counted
 from audit.results import Audit, Finding
@@ -44,8 +46,10 @@ def page_of(audit: Audit, folder: Path, *, medium: Medium, created: str) -> Page
         findings_note=_findings_note(audit),
         further_findings=tuple(highlight(audit, f, target="") for f in rest[: _LINES[medium]]),
         further_note=_further_note(rest, medium),
+        redundancy=redundancy(audit, folder, medium=medium, shown=shown),
         anatomy=_anatomy(audit, folder, shown, medium=medium),
         methods=appendix.methods(audit),
+        nulls=nulls(audit),
         rules=appendix.rules(audit),
         probes=appendix.probes(audit),
         provenance=appendix.provenance(audit),
@@ -98,6 +102,11 @@ def _further_note(rest: list[Finding], medium: Medium) -> str:
 
 def _contents(shown: list[Finding]) -> tuple[Entry, ...]:
     findings = tuple(Entry(target=finding_anchor(finding), text=finding.id) for finding in shown[:_LISTED])
+    redundancy_parts = (
+        Entry(target="ablations", text="Ablation"),
+        Entry(target="curves", text="Drop curves"),
+        Entry(target="likeness", text="Likeness of heads"),
+    )
     anatomy_parts = (
         Entry(target="heads", text="Heads"),
         Entry(target="depth", text="Depth"),
@@ -106,6 +115,7 @@ def _contents(shown: list[Finding]) -> tuple[Entry, ...]:
     return (
         Entry(target="summary", text="Summary"),
         Entry(target="findings", text="Findings", children=findings),
+        Entry(target="redundancy", text="Redundancy", children=redundancy_parts),
         Entry(target="anatomy", text="Anatomy", children=anatomy_parts),
         Entry(target="method", text="Method"),
         Entry(target="rules", text="Rules"),

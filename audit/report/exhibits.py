@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -12,6 +13,8 @@ from audit.report.page import Figure, PatternSection, Row
 from audit.report.places import place
 from audit.report.wording import anchor, number, sentence
 from audit.results import Audit, Exhibit
+
+Content = TypeVar("Content", bound=msgspec.Struct)
 
 _LARGEST = 64  # tokens a side
 _LONGEST_TOKEN = 24
@@ -44,6 +47,11 @@ class Pattern(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_pattern(folder: Path, exhibit: Exhibit) -> Pattern | str:
     """The pattern in the exhibit's file, or the reason why there is none to show."""
+    return read_exhibit(folder, exhibit, Pattern)
+
+
+def read_exhibit(folder: Path, exhibit: Exhibit, kind: type[Content]) -> Content | str:
+    """What the exhibit's file holds, or the reason why it cannot be shown."""
     path = (folder / exhibit.file).resolve()
     if not path.is_relative_to(folder.resolve()):
         return "not shown: its file lies outside the audit's folder"
@@ -52,7 +60,7 @@ def read_pattern(folder: Path, exhibit: Exhibit) -> Pattern | str:
     if digest_of_file(path) != exhibit.sha256:
         return "not shown: its file was changed after the audit"
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Pattern)
+        return msgspec.json.decode(path.read_bytes(), type=kind)
     except msgspec.DecodeError as error:
         return f"not shown: {error}"
 

@@ -10,7 +10,7 @@ from audit.results import Audit, Evidence, Finding
 
 _ONE_LINE = 300  # characters
 _RANK = {"fail": 0, "watch": 1, "info": 2}
-_CONFIRMATION = {
+CONFIRMATION = {
     "confirmed": "Confirmed",
     "not_confirmed": "Not confirmed",
     "needs_more_samples": "Undecided, needs more samples",
@@ -59,7 +59,7 @@ def card(audit: Audit, finding: Finding) -> FindingCard:
 
 
 def _facts(finding: Finding) -> tuple[Row, ...]:
-    status = _CONFIRMATION[finding.confirmation.status]
+    status = CONFIRMATION[finding.confirmation.status]
     return (
         Row(label="Confirmation", text=sentence(f"{status}: {finding.confirmation.reason}")),
         Row(label="Cause", text=sentence(finding.cause)),

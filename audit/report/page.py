@@ -179,6 +179,59 @@ class Anatomy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What taking one thing out cost, and what was decided."""
+
+    subject: str
+    target: str  # the finding, or empty
+    replacement: str
+    effect: str
+    documents: str
+    decision: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ablations:
+    """How flagged parts were put to the test."""
+
+    facts: tuple[Row, ...]
+    trials: tuple[Trial, ...]
+    matter: tuple[Row, ...]  # what looks idle and is not
+    left_out: tuple[str, ...]
+    note: str  # where nothing was taken out: why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """What leaving out ever more parts of one kind costs and saves, or why that is not known."""
+
+    title: str
+    summary: str
+    figure: Figure | None
+    table: Table | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Likeness:
+    """Which heads write alike."""
+
+    summary: str
+    figures: tuple[Figure, ...]
+    clusters: Table | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedundancyBlock:
+    """What the model could do without."""
+
+    ablations: Ablations
+    curves: tuple[Curve, ...]
+    curves_note: str
+    likeness: Likeness
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
     """How this audit came about and how to repeat it."""
 
@@ -211,8 +264,10 @@ class Page:
     findings_note: str
     further_findings: tuple[Highlight, ...]
     further_note: str
+    redundancy: RedundancyBlock
     anatomy: Anatomy
     methods: tuple[MethodBlock, ...]
+    nulls: tuple[MethodBlock, ...]
     rules: tuple[RuleBlock, ...]
     probes: tuple[tuple[str, str, str, str, str], ...]  # name, documents, samples, tokens, digest and remark
     provenance: Provenance

@@ -17,7 +17,11 @@ from tests.report.example import example_audit
 
 FOLDER = templating.template_folder()
 PAGES = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.html"))
-LOCAL = {"section", "figure"}  # what a metric's and a figure's template is handed by the one that includes it
+LOCAL = {
+    "section",
+    "figure",
+    "table",
+}  # what a metric's, a figure's and a table's template is handed by the one that includes it
 
 
 def parsed(name):
