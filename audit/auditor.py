@@ -21,6 +21,7 @@ def audit_checkpoint(
     *,
     policy: Path | str | None = None,
     adapter: Path | str | None = None,
+    model_root: Path | None = None,
     store: Path | str = "audits",
     pdf: bool = True,
     force: bool = False,
@@ -31,13 +32,17 @@ def audit_checkpoint(
     """The published audit of a local checkpoint; it stands in `store / audit.audit_id`.
 
     An audit that exists is returned, not redone, unless `force`; under another policy the same measurements are
-    judged again. Where several attempts may be at the same job, `fence` decides which one becomes visible, and what one
+    judged again. The checkpoint must stand below `model_root`, if given, and its links may lead anywhere below it.
+    Where several attempts may be at the same job, `fence` decides which one becomes visible, and what one
     that died had measured is not measured again.
     Raises UnusableInput (bad checkpoint or option), NothingObserved, MachineFault.
     """
     plan, progress, store = plan or Plan(), progress or Silent(), Path(store)
     opened = open_checkpoint(
-        Path(checkpoint), adapter=Path(adapter) if adapter else None, allow_pickle=plan.allow_pickle
+        Path(checkpoint),
+        adapter=Path(adapter) if adapter else None,
+        allow_pickle=plan.allow_pickle,
+        model_root=model_root,
     )
     asked = request(opened, plan, policies.load(policy), command=command)
     if not force and stores.exists(store, asked.audit_id):

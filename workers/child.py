@@ -1,6 +1,7 @@
 """One audit in a process of its own; it never speaks to the queue, only to its worker."""
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +55,7 @@ def _audited(run: Run, line: Line) -> Audit:
         _plan(run, root),
         policy=policy,
         adapter=_below(run.adapter, root, "adapter"),
+        model_root=root,
         store=Path(run.store),
         pdf=run.pdf,
         force=run.force,
@@ -69,11 +71,18 @@ def _plan(run: Run, root: Path) -> Plan:
         raise UnusableInput(
             "allow_pickle: this service reads no pickle weights; ATTNAUDIT_ALLOW_PICKLE=1 lets it"
         )
-    probes = tuple(
-        str(resolved(name, root=root, what="probe")) if looks_like_file(name) else name
-        for name in run.plan.probes
-    )
-    return dataclasses.replace(run.plan, probes=probes, threads=run.plan.threads or run.threads)
+    probes = tuple(_probe(name, root) for name in run.plan.probes)
+    most = run.threads or os.cpu_count() or 1
+    threads = min(run.plan.threads, most) if run.plan.threads else run.threads
+    return dataclasses.replace(run.plan, probes=probes, threads=threads)
+
+
+def _probe(name: str, root: Path) -> str:
+    """A probe's file below the root, its columns mapped as the name says; the name of a shipped one as it is."""
+    if not looks_like_file(name):
+        return name
+    file, colon, columns = name.partition(":")
+    return f"{resolved(file, root=root, what='probe')}{colon}{columns}"
 
 
 def _below(name: str | None, root: Path, what: str) -> Path | None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from celery import Celery, bootsteps
-from kombu import Consumer, Message, Queue
+from kombu import Consumer, Message, Queue, compression
 
 from audit.errors import AuditError, UnusableInput
 from workers.app import SUBMIT
@@ -17,6 +17,7 @@ _LOG = logging.getLogger(__name__)
 
 def install(app: Celery, *, ledger: Ledger, queue: Queue, limit: int, work: Callable[[], None]) -> None:
     """Have each worker of `app` consume submissions beside its hints."""
+    _refuse_compression()
 
     class Intake(bootsteps.ConsumerStep):  # type: ignore[misc]
         """Reads in the worker's own loop, which no audit ever blocks."""
@@ -55,6 +56,16 @@ def enter(message: Any, *, ledger: Ledger, limit: int) -> bool:
     return accepted.outcome == "accepted"
 
 
+def _refuse_compression() -> None:
+    """A few bytes could become gigabytes before anybody has looked at the message."""
+    for kind in compression.encoders():
+        compression.register(_refused, _refused, kind)
+
+
+def _refused(_: bytes) -> bytes:
+    raise UnusableInput("compressed messages are not read")
+
+
 def _content(message: Any) -> Any:
     """The one argument of the documented task, positional or named `message`."""
     if message.headers.get("task") != SUBMIT:
@@ -62,6 +73,8 @@ def _content(message: Any) -> Any:
     if len(message.body or "") > 2 * LARGEST:  # base64 and Celery's envelope
         raise UnusableInput(f"message of {len(message.body)} bytes; a job has at most {LARGEST}")
     try:
+        if message.errors:
+            raise message.errors[0][1]
         arguments, named, _ = message.decode()
     except Exception as error:  # noqa: BLE001 - no message may end the worker, whatever its reader raises
         raise UnusableInput(f"message cannot be read as a JSON task: {error}") from None

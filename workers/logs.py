@@ -47,10 +47,9 @@ class _Formatter(logging.Formatter):
         text = record.getMessage()
         if record.exc_info:
             text = f"{text} {self.formatException(record.exc_info)}"
-        line = self._shown(record, text)
         for secret in {self._secret, unquote(self._secret)} - {""}:
-            line = line.replace(secret, "***")
-        return line
+            text = text.replace(secret, "***")  # before anything in it is escaped
+        return self._shown(record, text)
 
 
 def _plain(record: logging.LogRecord, text: str) -> str:

@@ -89,6 +89,8 @@ def checked(message: Message) -> Message:
             raise UnusableInput(f"{name} is longer than {longest} characters")
     if not _LOWEST <= message.priority <= _HIGHEST:
         raise UnusableInput(f"priority {message.priority} is outside {_LOWEST}..{_HIGHEST} (9 goes first)")
+    if not message.requested_by.isprintable():
+        raise UnusableInput(f"requested_by {message.requested_by!r} holds what cannot be printed")
     limits.checked(message.plan)
     below_root(message.checkpoint, "checkpoint")
     if message.adapter is not None:

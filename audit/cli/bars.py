@@ -32,7 +32,7 @@ class _PlainLines:
     @contextmanager
     def stage(self, name: str, total: int) -> Iterator[Advance]:
         yield lambda _: None
-        self._console.print(f"{name}: {total} done", highlight=False)
+        self._console.print(f"{name}: {total} done", highlight=False, markup=False)
 
 
 @contextmanager
@@ -42,6 +42,11 @@ def progress_on(stream: TextIO) -> Iterator[Progress]:
     if not console.is_terminal:
         yield _PlainLines(console)
         return
-    columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description:<24}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with Bars(*columns, console=console) as bars:
         yield _OnTerminal(bars)

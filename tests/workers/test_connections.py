@@ -91,7 +91,7 @@ def encrypted(tmp_path: Path):
     """A server with TLS and a certificate of its own authority; the system's, for the wheel's knows no TLS."""
     program = shutil.which("redis-server")
     if not program or not shutil.which("openssl"):
-        pytest.skip("needs redis-server and openssl")
+        pytest.fail("redis-server or openssl is missing: `make test` installs them")
     (tmp_path / "extensions").write_text("subjectAltName=DNS:localhost")
     for line in (
         "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=authority",

@@ -45,6 +45,7 @@ def test_a_message_is_read_back_as_it_was_written():
         ({"checkpoint": "a\\..\\b"}, "relative to the model root"),
         ({"checkpoint": 7}, "Expected `str`"),
         ({"checkpoint": "x" * 2_000}, "checkpoint is longer than 1024"),
+        ({"requested_by": "\x1b[2J"}, "cannot be printed"),
         ({"adapter": "../x"}, "adapter '../x' must be"),
         ({"policy": "../x.toml"}, "policy '../x.toml' must be"),
         ({"policy": "defalt"}, "did you mean default"),

@@ -73,6 +73,18 @@ def test_pickle_is_never_read(settings, workers, client):
     assert {job.state for job in client.jobs()} == {"published", "failed"}
 
 
+def test_a_compressed_message_is_refused_unread(settings, workers, client):
+    """Some hundred bytes that would become a gigabyte."""
+    workers.start()
+    foreign = Celery(broker=for_celery(settings.redis_url), set_as_current=False)
+    bomb = {"schema": 1, "checkpoint": "tiny", "requested_by": "x" * 2**26}
+    sent = foreign.send_task("attnaudit.submit", args=[bomb], queue="test", compression="bzip2").id
+    refused = until(lambda: next(iter(client.jobs()), None))
+    assert (refused.id, refused.state) == (sent, "failed")
+    assert "compressed messages are not read" in refused.reason
+    assert client.wait(client.submit("tiny"), timeout=30).state == "published"
+
+
 def test_a_killed_worker_s_job_runs_again_and_its_children_are_gone(settings, workers, client):
     """SIGKILL in mid-audit: the lease runs out, another worker takes over, one report."""
     # Given an audit under way

@@ -1,11 +1,17 @@
 """The command line of the queue stays in step with the library's."""
 
+import logging
 from importlib import import_module
+from pathlib import Path
 
 from audit.cli.main import VERBS as LIBRARY
 from audit.cli.run import run
 from audit.outcomes import worst
 from workers.cli import VERBS
+from workers.jobs import job_from
+from workers.logs import configure
+from workers.settings import Settings
+from workers.verbs.common import print_jobs
 from workers.verbs.submit import submit
 
 HERE_ONLY = {"store", "as_json", "explain", "debug", "shards", "sign", "max_memory", "baseline"}
@@ -35,3 +41,28 @@ def test_exit_codes_are_the_library_s():
     assert worst([0, 1, 2]) == 2
     assert worst([0, 3]) == 3
     assert worst([]) == 0
+
+
+def test_names_that_look_like_markup_are_text(capsys):
+    """A checkpoint's name must not change, or end, what is shown."""
+    names = {"id": "a", "state": "queued", "accepted": "1", "checkpoint": "x[/red]y [bold]z"}
+    print_jobs([job_from(names, [])])
+    assert "x[/red]y [bold]z" in capsys.readouterr().out
+
+
+def test_a_secret_is_in_no_line_however_it_is_written(capsys):
+    """Plain, quoted for a URL, or escaped for JSON."""
+    for form in ("plain", "json"):
+        settings = Settings(redis_url="redis://:p%22%5C%C3%A9w@host/0", store=Path(), log_format=form)
+        logging.getLogger("x").handlers.clear()
+        configured = logging.getLogger().handlers[:]
+        level = logging.getLogger().level
+        configure(settings)
+        logging.getLogger("x").error("at %s with %s", settings.redis_url, 'p"\\éw')
+        logging.getLogger().handlers[:] = configured
+        logging.getLogger().setLevel(level)
+        logging.captureWarnings(capture=False)
+        line = capsys.readouterr().err
+        assert line.count("***") == 2
+        assert "w@" not in line
+        assert "éw" not in line

@@ -112,7 +112,12 @@ def _message(item: Item, root: Path | None, *, pdf: bool, force: bool, priority:
 def _shown() -> Iterator[Callable[[Standing], None]]:
     """A bar of ended jobs on a terminal; nothing elsewhere."""
     console = Console(file=sys.stderr)
-    columns = (TextColumn("{task.description:<34}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description:<34}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         bar = bars.add_task("queued", total=None)
         yield lambda standing: bars.update(

@@ -61,8 +61,8 @@ def print_jobs(jobs: Sequence[Job]) -> None:
 
 def print_table(table: Table | str) -> None:
     """To standard output; nothing is cut where it is not a terminal."""
-    console = Console()
-    (console if console.is_terminal else Console(width=_WIDE)).print(table, highlight=False)
+    console = Console(markup=False)  # names of checkpoints are text
+    (console if console.is_terminal else Console(width=_WIDE, markup=False)).print(table, highlight=False)
 
 
 def progress_of(job: Job) -> str:

@@ -51,7 +51,12 @@ def _shown() -> Iterator[Callable[[Job], None]]:
     if not console.is_terminal:
         yield _lines(console)
         return
-    columns = (TextColumn("{task.description:<34}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description:<34}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console) as bars:
         bar = bars.add_task("queued", total=None)
         yield lambda job: bars.update(
@@ -66,7 +71,7 @@ def _lines(console: Console) -> Callable[[Job], None]:
         line = f"{job.id}  {_state(job)}"
         if line not in said:
             said.add(line)
-            console.print(line, highlight=False)
+            console.print(line, highlight=False, markup=False)
 
     return show
 
