@@ -72,9 +72,9 @@ def _content(message: Any) -> Any:
         raise UnusableInput(f"task {str(message.headers.get('task'))[:80]!r} is unknown; send {SUBMIT!r}")
     if len(message.body or "") > 2 * LARGEST:  # base64 and Celery's envelope
         raise UnusableInput(f"message of {len(message.body)} bytes; a job has at most {LARGEST}")
+    for _, error, _ in message.errors:  # of its envelope
+        raise UnusableInput(f"message cannot be read: {error}")
     try:
-        if message.errors:
-            raise message.errors[0][1]
         arguments, named, _ = message.decode()
     except Exception as error:  # noqa: BLE001 - no message may end the worker, whatever its reader raises
         raise UnusableInput(f"message cannot be read as a JSON task: {error}") from None
