@@ -19,6 +19,7 @@ from workers.jobs import Death
 from workers.ledger.ledger import Ledger
 from workers.ledger.records import Claim
 from workers.message import Message, decoded
+from workers.schedule import dated
 from workers.settings import Settings
 from workers.watchdog import Watchdog
 from workers.wire import Born, Commit, Event, Exited, Failed, Granted, Published, Ready, Run, Stage
@@ -74,7 +75,7 @@ class Attempt:
             self._child.tell(self._order(message))
             gone = self._watch()
             self._sweep()
-            return self._entered(gone)
+            return self._entered(gone, message)
 
     def _order(self, message: Message) -> Run:
         settings = self._settings
@@ -142,14 +143,12 @@ class Attempt:
                 return "stopping"
         return None
 
-    def _entered(self, gone: str) -> Ended:
+    def _entered(self, gone: str, message: Message) -> Ended:
         """Write the end into the ledger, however long the ledger takes to come back."""
         if self._exited:
             self._beat.peak = max(self._beat.peak, self._exited.peak_bytes)
-        if isinstance(self._ended, Published):
-            return self._over("published", self._published(self._ended))
-        if (found := self._published_unsaid()) is not None:
-            return self._over("published", self._published(found))
+        if published := self._ended if isinstance(self._ended, Published) else self._published_unsaid():
+            return self._over("published", self._published(published, message))
         if isinstance(self._ended, Failed) and not self._ended.again:
             return self._over("failed", self._failed(self._ended.reason, self._ended.exit_code))
         if self._killed_for == "stopping" or not self._born:  # neither is the job's fault
@@ -164,7 +163,14 @@ class Attempt:
         audit = stores.read(self._settings.store / self._granted)
         return Published(audit.audit_id, audit.verdict, VERDICT_CODES[audit.verdict])
 
-    def _published(self, end: Published) -> bool | None:
+    def _published(self, end: Published, message: Message) -> bool | None:
+        dated.leave(
+            self._settings.store,
+            job=self._claim.id,
+            requested_by=message.requested_by,
+            checkpoint=message.checkpoint,
+            audit_id=end.audit_id,
+        )
         return self._persist(
             lambda: self._ledger.publish(
                 self._claim.id,

@@ -15,6 +15,7 @@ from audit.outcomes import VERDICT_CODES
 from workers.jobs import Death
 from workers.ledger.ledger import Ledger
 from workers.ledger.records import Expired
+from workers.schedule import dated
 from workers.settings import Settings
 
 _FOLDERS_EVERY: Final = 6  # sweeps
@@ -85,6 +86,14 @@ class Sweeper:
         except AuditError as error:
             _LOG.error("job %s: its audit cannot be read: %s", lost.id, error)
             return
+        job = self._ledger.job(lost.id)
+        dated.leave(
+            self._settings.store,
+            job=lost.id,
+            requested_by=job.requested_by,
+            checkpoint=job.checkpoint,
+            audit_id=audit_id,
+        )
         self._ledger.publish(
             lost.id,
             lost.token,

@@ -9,13 +9,17 @@ import threading
 import msgspec
 import pytest
 
+from audit import store as stores
 from audit.errors import UnusableInput
+from workers.message import Message
 from workers.schedule import entries
 from workers.schedule.book import Schedules
 from workers.schedule.complete import incomplete
+from workers.schedule.dated import Record
 from workers.schedule.entries import Entry
 from workers.schedule.slots import latest, slot_name
 from workers.schedule.ticker import Ticker
+from workers.slot import Slot
 
 NOON = dt.datetime(2026, 5, 4, 12, 0, 0, tzinfo=dt.UTC)
 LONG_AGO = NOON.timestamp() - 86_400
@@ -171,6 +175,15 @@ def test_a_finished_checkpoint_is_complete(tmp_path):
     assert incomplete(write_model(tmp_path / "b", shards=3), now=NOON.timestamp()) is None
 
 
+def test_a_gguf_file_is_complete_once_all_of_it_is_there(smollm2_gguf, tmp_path):
+    """A download that stopped for a while has its header and not its tensors."""
+    path = tmp_path / "model.gguf"
+    path.write_bytes(smollm2_gguf.read_bytes()[:-4096])
+    os.utime(path, (1, 1))
+    assert incomplete(path) == "the header of 'model.gguf' does not fit its size"
+    assert incomplete(smollm2_gguf, now=smollm2_gguf.stat().st_mtime + 60) is None
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
@@ -181,8 +194,13 @@ def test_a_finished_checkpoint_is_complete(tmp_path):
         (lambda f: (f / "model-2.safetensors").write_bytes(b""), "does not fit its size"),
         (lambda f: (f / "model.safetensors.index.json").write_text("{"), "shards it does not tell"),
         (lambda f: [p.unlink() for p in f.glob("*.safetensors")], "no weights yet"),
+        (
+            lambda f: (f / "pytorch_model.bin.index.json").write_text('{"weight_map": {"w": "a.bin"}}'),
+            "names 'a.bin'",
+        ),
+        (lambda f: (f / "model.gguf").write_bytes(b"GGUF" + bytes(20)), "does not fit its size"),
     ],
-    ids=["shard", "incomplete", "tmp", "short", "empty", "index", "weights"],
+    ids=["shard", "incomplete", "tmp", "short", "empty", "index", "weights", "bin", "gguf"],
 )
 def test_what_is_still_being_written_is_not_complete(tmp_path, spoil, reason):
     """Each way it shows, told."""
@@ -244,6 +262,29 @@ def test_a_lost_redis_gets_its_schedules_back_and_fires_no_slot_again(ledger, ro
 
 
 @pytest.mark.redis
+def test_applying_one_file_to_an_empty_redis_does_not_end_the_schedules_of_another(ledger, root, ticker):
+    """Also where that happened before any scheduler looked; an entry that is new then is the one in force."""
+    # Given schedules of two files, in force and in the store
+    apply(ledger, minutely(name="one"))
+    apply(ledger, minutely(name="two"), minutely(name="three"))
+    ticker().tick(NOON)
+    # When Redis loses everything and one of them is applied again, with a change
+    ledger.redis.flushall()
+    apply(ledger, minutely(name="two"), minutely(name="three", every=120), now=NOON.timestamp() + 1)
+    assert ticker().tick(NOON + dt.timedelta(seconds=2)) == 0
+    # Then all are in force, those without a change since they first were
+    known = Schedules(ledger.redis, namespace="test").all()
+    assert {name: (found.since, found.content.every) for name, found in known.items()} == {
+        "one": (LONG_AGO, 60),
+        "two": (LONG_AGO, 60),
+        "three": (NOON.timestamp() + 1, 120),
+    }
+    # And what is removed afterwards stays removed
+    Schedules(ledger.redis, namespace="test").remove("one")
+    assert ticker().tick(NOON + dt.timedelta(seconds=60)) == 1
+
+
+@pytest.mark.redis
 def test_of_missed_slots_the_latest_fires_late_or_none(ledger, root, ticker):
     """The rule for a time without scheduler."""
     # Given two schedules that ran until noon
@@ -297,6 +338,32 @@ def test_a_new_checkpoint_written_again_is_new_again(ledger, root, ticker):
     assert ticker().tick(NOON) == 1
     write_model(root / "team" / "one", size=32)
     assert ticker().tick(NOON + dt.timedelta(seconds=60)) == 1
+
+
+@pytest.mark.redis
+def test_each_slot_leaves_a_dated_record_that_points_at_its_audit(ledger, root, ticker, settings):
+    """An unchanged checkpoint is not audited again; what the schedule asked and got can be read all the same."""
+    # Given two slots of the same unchanged checkpoint
+    apply(ledger, minutely(checkpoints=("tiny",)))
+    write_model(root / "tiny")
+    slot = Slot(ledger, settings, ended=lambda _: None)
+    for second in (0, 60):
+        assert ticker().tick(NOON + dt.timedelta(seconds=second)) == 1
+        slot.work()
+    # And the same asked by somebody
+    ledger.accept("mine", Message(checkpoint="tiny"))
+    slot.work()
+    slot.close()
+    # Then there is one audit, and a record of each slot
+    (audit,) = stores.entries(settings.store)
+    records = [
+        msgspec.json.decode(path.read_bytes(), type=Record) for path in (settings.store / "records").iterdir()
+    ]
+    assert len({record.job for record in records}) == 2
+    assert {record.audit_id for record in records} == {audit.audit.audit_id}
+    assert {(record.requested_by, record.checkpoint) for record in records} == {("schedule minutely", "tiny")}
+    assert {record.audited for record in records} == {audit.audit.provenance.started}
+    assert all(record.date > record.audited for record in records)
 
 
 @pytest.mark.redis

@@ -1,7 +1,5 @@
 """Where schedules and fired slots are kept: in Redis for the running service, in the store against its loss."""
 
-import os
-import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ import msgspec
 from redis import Redis
 
 from audit.errors import UnusableInput
+from workers import files
 from workers.schedule.entries import Entry, decoded, encoded
 
 _KEEP: Final = 40 * 86_400.0  # seconds that a fired slot is remembered; new checkpoints are for ever
@@ -27,6 +26,13 @@ class Applied:
     def content(self) -> Entry:
         """The entry itself."""
         return decoded(self.entry)
+
+
+class Copy(msgspec.Struct, frozen=True, kw_only=True):
+    """The schedules as the store has them."""
+
+    version: int = 0
+    entries: dict[str, Applied] = {}
 
 
 class Schedules:
@@ -62,19 +68,33 @@ class Schedules:
 
     def mirrored(self, path: Path) -> dict[str, Applied]:
         """The schedules in force, after making the copy in the store equal; a Redis that lost them gets them back."""
-        version = int(str(self._redis.get(self._version) or 0))
         copy = _copy(path)
-        if not version and copy:
-            self._write({name: _json(applied) for name, applied in copy.items()})
-        current = self.all()
+        if self._standing() < copy.version:
+            self._give_back(copy)
+        version = (
+            self._standing()
+        )  # asked before what it stands for: the copy may be too young, never too old
+        current = Copy(version=version, entries=self.all())
         if current != copy:
-            _replace(path, msgspec.json.format(msgspec.json.encode(current), indent=2))
-        return current
+            files.replace(path, msgspec.json.format(msgspec.json.encode(current), indent=2))
+        return current.entries
 
-    def _write(self, texts: dict[Any, Any]) -> None:
+    def _standing(self) -> int:
+        """How often the schedules were changed; less than the store knows of where Redis was lost."""
+        return int(str(self._redis.get(self._version) or 0))
+
+    def _give_back(self, copy: Copy) -> None:
+        """What the store has; of an entry that was applied again since, what is new."""
+        known = self.all()
+        changed = {name for name, applied in known.items() if _differs(applied, copy.entries.get(name))}
+        lost = {name: _json(applied) for name, applied in copy.entries.items() if name not in changed}
+        self._write(lost, at_least=copy.version)
+
+    def _write(self, texts: dict[Any, Any], *, at_least: int = 0) -> None:
         with self._redis.pipeline(transaction=True) as pipe:
-            pipe.hset(self._key, mapping=texts)
-            pipe.incr(self._version)
+            if texts:
+                pipe.hset(self._key, mapping=texts)
+            pipe.incrby(self._version, at_least + 1)
             pipe.execute()
 
 
@@ -91,7 +111,7 @@ class Fired:
     def record(self, key: str, **facts: object) -> None:
         """Remember the slot; on disk when this returns."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        _replace(self._folder / key, msgspec.json.encode(facts))
+        files.replace(self._folder / key, msgspec.json.encode(facts))
 
     def forget_old(self) -> None:
         """Remove slots that can never be the latest again."""
@@ -101,21 +121,15 @@ class Fired:
                 path.unlink(missing_ok=True)
 
 
-def _copy(path: Path) -> dict[str, Applied]:
+def _copy(path: Path) -> Copy:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Applied])
+        return msgspec.json.decode(path.read_bytes(), type=Copy)
     except (FileNotFoundError, msgspec.DecodeError):
-        return {}
+        return Copy()
 
 
-def _replace(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+def _differs(applied: Applied, known: Applied | None) -> bool:
+    return known is None or applied.entry != known.entry
 
 
 def _json(applied: Applied) -> str:

@@ -7,6 +7,8 @@ from typing import Any, Final
 import msgspec
 from safetensors import SafetensorError, safe_open
 
+from audit.checkpoint.gguf_header import BadHeader, read_header
+
 STILL: Final = 60.0  # seconds without a change
 _UNFINISHED: Final = (".tmp", ".incomplete", ".part", ".lock")
 _WEIGHTS: Final = (".safetensors", ".gguf", ".bin")
@@ -48,10 +50,10 @@ def _moving(files: list[Path], now: float | None) -> str | None:
 
 def _broken(files: list[Path]) -> str | None:
     for path in files:
-        if path.name.endswith(".safetensors.index.json"):
+        if path.name.endswith(".index.json"):
             if missing := _missing_shard(path):
                 return f"{path.name!r} names {missing!r}, which is not there"
-        elif path.name.endswith(".safetensors") and not _opens(path):
+        elif not _fits(path):
             return f"the header of {path.name!r} does not fit its size"
     return None
 
@@ -64,10 +66,14 @@ def _missing_shard(index: Path) -> str | None:
     return next((str(name) for name in sorted(map(str, shards)) if not (index.parent / name).is_file()), None)
 
 
-def _opens(path: Path) -> bool:
-    """Whether the header's offsets end where the file does; the reader checks it when it opens."""
+def _fits(path: Path) -> bool:
+    """Whether the header's offsets end where the file does, for a format that has such a header."""
     try:
-        with safe_open(path, framework="numpy"):
-            return True
-    except SafetensorError:
+        if path.name.endswith(".safetensors"):
+            with safe_open(path, framework="numpy"):  # which checks it
+                return True
+        elif path.name.endswith(".gguf"):
+            read_header(path)
+    except (SafetensorError, BadHeader):
         return False
+    return True

@@ -11,6 +11,7 @@ from audit.identity import digest_of
 from workers.ledger.ledger import Ledger
 from workers.schedule.book import Applied, Fired, Schedules
 from workers.schedule.complete import fingerprint, incomplete
+from workers.schedule.dated import SLOT
 from workers.schedule.entries import Entry
 from workers.schedule.slots import latest, slot_key, slot_name
 from workers.settings import Settings
@@ -71,11 +72,11 @@ class Ticker:
             return 0
         try:
             # the ledger first: a slot that is recorded and has no job would be lost
-            accepted = self._ledger.accept(f"slot-{key}", entry.message(name), slot=key)
+            accepted = self._ledger.accept(f"{SLOT}{key}", entry.message(name), slot=key)
         except AuditError as error:
             self._say(entry, name, str(error))
             return 0
-        fired.record(key, schedule=entry.name, checkpoint=name, slot=word, job=f"slot-{key}")
+        fired.record(key, schedule=entry.name, checkpoint=name, slot=word, job=f"{SLOT}{key}")
         self._done.add(key)
         return int(accepted.outcome == "accepted")
 
