@@ -9,7 +9,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: venv inputs demo test check tests sweep chaos bench wheel clean
+.PHONY: venv inputs demo test check tests sweep chaos bench image-steps wheel clean
 
 venv: .venv/ready
 
@@ -60,6 +60,11 @@ chaos: venv inputs
 
 bench: venv inputs
 	$(BIN)/python -m tests.bench
+
+# The Dockerfile's own steps in bare Debian folders, and an audit there; as root, where no container engine is at hand.
+image-steps: venv inputs
+	.ci/system image
+	$(BIN)/python -m tests.image_steps
 
 wheel: venv
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist .

@@ -24,6 +24,7 @@ from workers.settings import Settings
 from workers.watchdog import Watchdog
 from workers.wire import Born, Commit, Event, Exited, Failed, Granted, Published, Ready, Run, Stage
 
+OUTCOMES: Final = ("published", "failed", "died", "released", "lost")
 _TICK: Final = 0.1  # seconds between two looks at memory and time
 _PAUSE: Final = 1.0  # seconds before the ledger is asked again
 _LOG = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ class Ended:
     """An attempt that is over."""
 
     job_id: str
-    outcome: str  # published, failed, died, released, lost
+    outcome: str  # one of OUTCOMES
     seconds: float
     own_seconds: float  # of the audit itself; 0 where it did not tell
     peak_bytes: int

@@ -26,7 +26,7 @@ from workers.watching.http import Health
 from workers.watching.metrics import Metrics
 
 DEAF_AFTER: Final = 45.0  # seconds idle beside waiting work
-_FAREWELL: Final = 15.0  # seconds beyond the grace
+FAREWELL: Final = 15.0  # seconds beyond the grace
 _SILENT_SWEEPS: Final = 4
 _LOG = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ class Worker:
     def _stopping(self, **_: Any) -> None:
         self.slot.stopping.set()
         # without its server Celery would wait for it for ever; the lease runs out as after any death
-        last = threading.Timer(self._settings.grace + _FAREWELL, os._exit, (1,))
+        last = threading.Timer(self._settings.grace + FAREWELL, os._exit, (1,))
         last.daemon = True
         last.start()
 

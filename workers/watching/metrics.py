@@ -7,8 +7,9 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from workers.attempt import Ended
+from workers.attempt import OUTCOMES, Ended
 from workers.connections import TRANSIENT
+from workers.jobs import FINAL
 from workers.ledger.ledger import Ledger
 
 _SECONDS: Final = (0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3_600, 14_400)
@@ -25,6 +26,10 @@ class Metrics:
         self._attempts = Counter(
             "attnaudit_attempts", "Attempts that ended here, by outcome.", ["outcome"], registry=self.registry
         )
+        for outcome in OUTCOMES:
+            self._attempts.labels(
+                outcome
+            )  # a series that begins at its first event hides that event from `increase`
         self._seconds = Histogram(
             "attnaudit_attempt_seconds",
             "Duration of attempts that ended here.",
@@ -70,8 +75,8 @@ class _LedgerFigures(Collector):
         for state, count in figures.states.items():
             jobs.add_metric([state], count)
         ended = CounterMetricFamily("attnaudit_jobs_ended", "Jobs that ended, by state.", labels=["state"])
-        for name, count in figures.totals.items():
-            ended.add_metric([name], count)
+        for state in FINAL:  # from zero on, or the first of each state would never count as an increase
+            ended.add_metric([state], figures.totals.get(state, 0))
         oldest = GaugeMetricFamily(
             "attnaudit_oldest_queued_seconds", "How long the oldest queued job has waited."
         )
