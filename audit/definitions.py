@@ -185,4 +185,5 @@ class Probe:
     licence: str
     documents: Callable[[], tuple[Document, ...]]  # read when asked, not at import
     depths: tuple[str, ...] = ()  # depths that feed it by default
+    stretches: bool = False  # its windows are as long as the model and the cost allow, not --max-length
     private: bool = False  # a user's own text: shown in a report only when asked for

@@ -13,7 +13,7 @@ from audit import catalog
 from audit import plan as planning
 from audit import policy as policies
 from audit.definitions import Probe, Quantity
-from audit.errors import NothingObserved
+from audit.errors import NothingObserved, UnusableInput
 from audit.exhibits import draw_curves, draw_patterns
 from audit.interventions.confirm import Confirmations
 from audit.interventions.experiments import Texts, confirmed, curves
@@ -145,6 +145,11 @@ def feeds_of(asked: Request, loaded: LoadedModel) -> tuple[tuple[Feed, ...], tup
         left_out = ", ".join(probe.name for probe in probes if needs_tokenizer(probe))
         reason = f"not fed, for the checkpoint has no tokenizer: {left_out}; random tokens stand in"
         probes, unfed = (catalog.probes()["random"],), (Skipped(metric="all", reason=reason),)
+    if asked.plan.chat and not any(needs_tokenizer(probe) for probe in probes):
+        lack = "" if loaded.tokenizer else " (the checkpoint has no tokenizer)"
+        raise UnusableInput(
+            f"--chat: only random token ids are fed{lack}, which are no message; run without --chat"
+        )
     return tuple(cut(probe, loaded, asked.plan) for probe in probes), unfed
 
 
@@ -162,6 +167,7 @@ def cut(probe: Probe, loaded: LoadedModel, plan: Plan) -> Feed:
         plan=plan,
         max_positions=usable_positions(loaded.model),
         pad_id=pad if pad is not None else next(iter(known), 0),
+        heads=loaded.subject.blocks * loaded.subject.heads or None,
     )
 
 

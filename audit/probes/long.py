@@ -14,4 +14,5 @@ PROBE = Probe(
     licence="public domain",
     documents=partial(corpus.read, "long", sha256=DIGEST),
     depths=("full",),
+    stretches=True,
 )

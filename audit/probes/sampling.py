@@ -11,9 +11,11 @@ from audit.observations import Batch
 from audit.probes.batching import batches
 from audit.probes.corpus import digest
 from audit.probes.sources import Source, random_source, text_source
+from audit.probes.stretching import Cut, stretched
 from audit.probes.windows import Deal, Window, deal
 from audit.results import Plan
 
+NO_CHAT = "random token ids are no message: they go through no chat template"
 EXCERPT = 240  # characters
 WITHHELD = "(text withheld: the probe is private; --show-text shows it)"
 
@@ -47,9 +49,11 @@ def feed(
     plan: Plan,
     max_positions: int | None,
     pad_id: int,
+    heads: int | None = None,
 ) -> Feed:
     """The probe's samples in batches: `plan.samples` windows of at most `plan.max_length` tokens.
 
+    Windows of a probe for long context are longer on a model whose number of `heads`, in all layers, is given.
     Documents are permuted by the plan's seed and the probe's digest; each gives its first window before any gives
     its second. The same seed chooses the same windows whatever the batch size, and more samples only append.
 
@@ -59,20 +63,20 @@ def feed(
     """
     documents = probe.documents()
     seal = digest(documents)
-    length = min(plan.max_length, max_positions or plan.max_length)
+    cut = stretched(probe, plan, heads=heads, max_positions=max_positions)
     source = _source(
         probe.name,
         documents,
         tokenizer=tokenizer,
         vocab_size=vocab_size,
         special_ids=frozenset(special_ids) | _control_ids(tokenizer),
-        length=length,
+        length=cut.length,
         chat=plan.chat,
         entropy=(plan.seed, int(seal[:16], 16)),
     )
     dealt = deal(source.streams, plan.samples, shortest=source.shortest)
     _check(probe.name, dealt.windows, vocab_size, source.shortest)
-    made = batches(dealt.windows, size=plan.batch_size, pad_id=pad_id, special_ids=source.special_ids)
+    made = batches(dealt.windows, size=cut.batch_size, pad_id=pad_id, special_ids=source.special_ids)
     return Feed(
         name=probe.name,
         private=probe.private,
@@ -81,7 +85,7 @@ def feed(
         samples=len(dealt.windows),
         documents=len({window.document for window in dealt.windows}),
         tokens=sum(len(window.ids) for window in dealt.windows),
-        remark=_remark(source, dealt, plan, length),
+        remark=_remark(source, dealt, plan, cut),
         texts=_texts(probe, dealt.windows, tokenizer, plan),
     )
 
@@ -110,9 +114,10 @@ def _source(
     if not _has_text(documents):
         # Embeddings are often padded beyond the vocabulary; the ids up there were never trained.
         known = vocab_size if tokenizer is None else min(vocab_size, len(tokenizer))
-        return random_source(
+        source = random_source(
             documents, vocab_size=known, special_ids=special_ids, length=length, entropy=entropy
         )
+        return source._replace(remark=NO_CHAT) if chat else source
     if tokenizer is None:
         raise UnusableInput(f"probe {name!r} is text and the checkpoint has no tokenizer; use --probe random")
     return text_source(
@@ -131,11 +136,11 @@ def _check(name: str, windows: Sequence[Window], vocab_size: int, shortest: int)
         )
 
 
-def _remark(source: Source, dealt: Deal, plan: Plan, length: int) -> str | None:
-    remarks = [source.remark] if source.remark else []
-    if length < plan.max_length:
+def _remark(source: Source, dealt: Deal, plan: Plan, cut: Cut) -> str | None:
+    remarks = [remark for remark in (source.remark, cut.remark) if remark]
+    if cut.length < plan.max_length:
         remarks.append(
-            f"windows of {length} tokens instead of {plan.max_length}: the model has no more positions"
+            f"windows of {cut.length} tokens instead of {plan.max_length}: the model has no more positions"
         )
     if dealt.too_short:
         remarks.append(f"left out, shorter than {source.shortest} tokens: {dealt.too_short}")

@@ -269,7 +269,7 @@ def test_chat_leaves_random_tokens_as_they_are(chat_tokenizer):
     plain, chat = (feed(random.PROBE, chat_tokenizer, chat=chat) for chat in (False, True))
 
     assert rows(plain) == rows(chat)
-    assert chat.remark is None
+    assert (plain.remark, chat.remark) == (None, sampling.NO_CHAT)
 
 
 def test_the_date_a_template_writes_is_remarked_on(chat_tokenizer, monkeypatch):
@@ -310,6 +310,7 @@ def test_the_signature_is_what_the_audit_calls():
         "plan",
         "max_positions",
         "pad_id",
+        "heads",
     ]
     assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in list(parameters.values())[1:])
 
