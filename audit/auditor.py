@@ -7,6 +7,7 @@ from audit import policy as policies
 from audit import store as stores
 from audit.checkpoint.opening import open_checkpoint
 from audit.progress import Progress, Silent
+from audit.provenance import command_line
 from audit.report.redraw import redraw
 from audit.report.rendering import HTML, PDF, render
 from audit.request import request
@@ -26,13 +27,14 @@ def audit_checkpoint(
     pdf: bool = True,
     force: bool = False,
     progress: Progress | None = None,
-    command: str = "audit_checkpoint(...)",
+    command: str | None = None,
     fence: Fence | None = None,
 ) -> Audit:
     """The published audit of a local checkpoint; it stands in `store / audit.audit_id`.
 
     An audit that exists is returned, not redone, unless `force`; under another policy the same measurements are
     judged again. The checkpoint must stand below `model_root`, if given, and its links may lead anywhere below it.
+    `command` is what the audit records as the command that repeats it, by default this call as one.
     Where several attempts may be at the same job, `fence` decides which one becomes visible, and what one
     that died had measured is not measured again.
     Raises UnusableInput (bad checkpoint or option), NothingObserved, MachineFault.
@@ -44,7 +46,8 @@ def audit_checkpoint(
         allow_pickle=plan.allow_pickle,
         model_root=model_root,
     )
-    asked = request(opened, plan, policies.load(policy), command=command)
+    said = command or command_line(Path(checkpoint), plan, adapter=adapter, policy=policy, o=store)
+    asked = request(opened, plan, policies.load(policy), command=said)
     if not force and stores.exists(store, asked.audit_id):
         return _with_reports(store / asked.audit_id, pdf=pdf)
     measured = None if force else stores.measured(store, asked.measurement_id)

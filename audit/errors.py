@@ -53,6 +53,6 @@ def is_panic(error: BaseException) -> bool:
 
 def unknown_name(kind: str, name: str, known: list[str]) -> UnusableInput:
     """The error for a name that is not in `known`, with the nearest ones first."""
-    near = get_close_matches(name, known, n=3)
+    near = get_close_matches(name, known, n=3) or sorted(other for other in known if name in other)[:3]
     hint = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(sorted(known))}"
     return UnusableInput(f"unknown {kind} {name!r}: {hint}")

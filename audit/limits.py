@@ -1,5 +1,6 @@
 """What the numbers and words of a plan may be; known without loading anything that measures."""
 
+import re
 from typing import Final
 
 from audit.errors import UnusableInput
@@ -14,6 +15,7 @@ _LIMITS: Final = {
     "batch_size": (1, 1_024),
 }
 _CHOICES: Final = {"depth": ("quick", "standard", "full"), "dtype": ("float32", "bfloat16", "float16")}
+_DEVICE: Final = re.compile(r"cpu|mps|(cuda|xpu)(:\d+)?")
 
 
 def checked(plan: Plan) -> Plan:
@@ -25,6 +27,8 @@ def checked(plan: Plan) -> Plan:
     for option, known in _CHOICES.items():
         if getattr(plan, option) not in known:
             raise UnusableInput(f"--{option} {getattr(plan, option)!r} is none of {', '.join(known)}")
+    if not _DEVICE.fullmatch(plan.device):
+        raise UnusableInput(f"--device {plan.device!r} is none of cpu, cuda, cuda:N, mps, xpu")
     if plan.seed < 0:
         raise UnusableInput(f"--seed {plan.seed} is negative; give 0 or more")
     if plan.seed > LARGEST_SEED:

@@ -62,6 +62,7 @@ def measurement_id(
     The batch size is not in it: its effect is bounded by the contract (1e-4 relative in float32, same findings).
     """
     sampling = {key: value for key, value in record(plan, fed).items() if key not in {"batch_size", "probes"}}
+    sampling["device"] = plan.device.partition(":")[0]  # which of several alike decides no number
     # Named probes are fed or refused, those of the depth give way to random tokens; own texts are shown or withheld.
     sampling |= {"named": bool(plan.probes), "shown": plan.show_text and any(probe.private for probe in fed)}
     adapter = checkpoint.adapter.digest if checkpoint.adapter else None

@@ -1,7 +1,9 @@
 """How an audit came about, and the command that repeats it."""
 
+import dataclasses
 import datetime as dt
 import platform
+import shlex
 import sys
 from pathlib import Path
 
@@ -26,15 +28,33 @@ def provenance(asked: Request, started: dt.datetime, seconds: float) -> Provenan
 
 
 def replay(plan: Plan) -> str:
-    """The command that measures this again; the path stays a placeholder, for it is no part of the audit."""
+    """The command that measures this again; paths stay placeholders, for they are no part of the audit."""
+    probes = tuple(Path(probe).name for probe in plan.probes)
+    return shlex.join(["attnaudit", "run", "CHECKPOINT", *_options(dataclasses.replace(plan, probes=probes))])
+
+
+def command_line(checkpoint: Path, plan: Plan, **others: Path | str | None) -> str:
+    """The command that does what a call from Python did; `others` are further options and their values, if any."""
+    given = [word for name, value in others.items() if value for word in (_flag(name), str(value))]
+    unseen = ("allow_pickle", "show_text")
+    words = [_flag(name) for name in unseen if getattr(plan, name)]
+    threads = [] if plan.threads is None else ["--threads", str(plan.threads)]
+    return shlex.join(["attnaudit", "run", str(checkpoint), *given, *_options(plan), *threads, *words])
+
+
+def _options(plan: Plan) -> list[str]:
+    """The options that make a plan of the default one, but for those that change nothing that is measured."""
     default = Plan()
-    words = ["attnaudit run CHECKPOINT"]
+    words = []
     for name in ("depth", "samples", "max_length", "batch_size", "seed", "device", "dtype"):
         value = getattr(plan, name)
         if value != getattr(default, name):
-            words.append(f"--{name.replace('_', '-')} {value}")
-    words += [f"--probe {Path(probe).name}" for probe in plan.probes]
-    words += [f"--metric {metric}" for metric in plan.metrics]
+            words += [_flag(name), str(value)]
+    words += [word for probe in plan.probes for word in ("--probe", probe)]
+    words += [word for metric in plan.metrics for word in ("--metric", metric)]
     words += ["--chat"] if plan.chat else []
-    words += [] if plan.confirm else ["--no-confirm"]
-    return " ".join(words)
+    return words + ([] if plan.confirm else ["--no-confirm"])
+
+
+def _flag(name: str) -> str:
+    return f"-{name}" if len(name) == 1 else f"--{name.replace('_', '-')}"

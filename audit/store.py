@@ -48,9 +48,16 @@ class Superseded(MachineFault):
     """Another attempt owns the work; this one was not published."""
 
 
+def refuse_file(store: Path) -> None:
+    """Raise UnusableInput where the store is something else than a folder."""
+    if store.exists() and not store.is_dir():
+        raise UnusableInput(f"-o {str(store)!r} is a file: give the folder that audits are to stand in")
+
+
 @contextmanager
 def attempt(store: Path, label: str = "") -> Iterator[Path]:
     """A folder to write an audit into; whatever is still there at the end is removed."""
+    refuse_file(store)
     fresh = not store.exists()
     with faults_of_the_disk(store):
         store.mkdir(parents=True, exist_ok=True)

@@ -110,6 +110,37 @@ def test_every_error_is_one_clear_line(words, code, said, attnaudit, tmp_path, m
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        *((["--device", name], 2, f"--device '{name}' is none of cpu") for name in ("meta", "gpu", "cpu:7")),
+        (["-o", __file__], 2, "is a file: give the folder"),
+        (["-o", Path(__file__) / "store"], 5, "cannot write to"),
+        (["--probe", "random", "--chat"], 2, "--chat: only random token ids are fed, which are no message"),
+        (["--max-length", "15"], 2, "--max-length 15 is outside 16.."),
+        (["--seed", "-1"], 2, "--seed -1 is negative"),
+        (["--threads", "0"], 2, "--threads 0 is below 1"),
+        (["--metric", "entropy"], 2, "unknown metric 'entropy': did you mean"),
+        (["--probe", "poetry"], 2, "unknown probe 'poetry'"),
+        (["--probe", "nowhere.jsonl"], 2, "'nowhere.jsonl' does not exist"),
+        (["--policy", "nowhere.toml"], 2, "nowhere.toml"),
+        (["--adapter", "nowhere"], 2, "'nowhere'"),
+        (["--chat"], 2, "--chat: this checkpoint's tokenizer has no chat template"),
+    ],
+)
+def test_an_unusable_option_is_one_clear_line(
+    options, code, said, bert_tiny, attnaudit, tmp_path, monkeypatch
+):
+    """On a checkpoint that is fine: exit code, what is wrong with which option, and nothing on disk."""
+    monkeypatch.chdir(tmp_path)
+    ran = attnaudit("run", bert_tiny, *QUICK, *options)
+    assert ran.code == code
+    assert said in ran.err
+    assert len(ran.err.removeprefix("load: 1 done\n").splitlines()) == 1
+    assert ran.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_fault_of_ours_is_exit_code_4_without_a_traceback(attnaudit, monkeypatch):
     """And with --debug the traceback is there."""
 
