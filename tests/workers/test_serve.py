@@ -127,6 +127,50 @@ def test_waiting_tells_the_worst_and_cancel_works_while_running(served):
     assert "cancelled on request" in waited.stdout
 
 
+@pytest.mark.slow
+def test_real_audits_survive_ctrl_c(bert_tiny, tmp_path):
+    """As above with BERT-tiny itself: one is done, one is interrupted, two wait; in the end each is one report."""
+    # Given the service as a user starts it
+    shell = Shell(tmp_path)
+    del shell.environment["ATTNAUDIT_PROGRAM"]
+    words = [
+        "--depth",
+        "quick",
+        "--samples",
+        "4",
+        "--max-length",
+        "32",
+        "--no-confirm",
+        "--no-pdf",
+        "--metric",
+        "attention_entropy",
+    ]
+    shell.serve("--models", str(bert_tiny.parent))
+    jobs = [
+        shell.attnaudit("submit", "BERT-tiny", *words, "--seed", seed).stdout.strip() for seed in range(4)
+    ]
+    # When Ctrl-C ends it in mid-audit
+    with shell.client() as client:
+        until(lambda: client.status(jobs[0]).state == "published", seconds=120)
+        until(lambda: any(client.status(job).state == "running" for job in jobs), seconds=60)
+    assert shell.ctrl_c() == 0
+    assert shell.attnaudit("jobs").returncode == 5
+    # Then serving again finishes what was begun and what waited
+    shell.serve("--models", str(bert_tiny.parent))
+    try:
+        waited = shell.attnaudit("wait", *jobs)
+        assert waited.returncode == 0, waited.stderr
+        assert waited.stdout.count("published: verdict") == 4
+        assert {job["id"] for job in json.loads(shell.attnaudit("jobs", "--json").stdout)} == set(jobs)
+        audits = [audit["audit_id"] for audit in json.loads(shell.attnaudit("list", "--json").stdout)]
+        assert sorted(audits) == sorted(
+            path.parent.name for path in tmp_path.glob("audits/[!.]*/report.html")
+        )
+        assert len(audits) == 4
+    finally:
+        shell.ctrl_c()
+
+
 def test_a_path_is_named_relative_to_the_service_s_model_root(served):
     """As a user stands: an absolute path, or one seen from another folder."""
     settings = from_environment(store=served.folder / "audits", environment={})
