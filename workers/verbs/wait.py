@@ -59,9 +59,13 @@ def _shown() -> Iterator[Callable[[Job], None]]:
     )
     with Progress(*columns, console=console) as bars:
         bar = bars.add_task("queued", total=None)
-        yield lambda job: bars.update(
-            bar, description=_state(job), completed=job.done, total=job.total or None
-        )
+        yield lambda job: bars.update(bar, description=_state(job), **_progress(job))
+
+
+def _progress(job: Job) -> dict[str, int | None]:
+    if job.is_final:
+        return {"completed": 1, "total": 1}
+    return {"completed": job.done, "total": job.total or None}
 
 
 def _lines(console: Console) -> Callable[[Job], None]:
