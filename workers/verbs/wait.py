@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -62,7 +63,7 @@ def _shown() -> Iterator[Callable[[Job], None]]:
         yield lambda job: bars.update(bar, description=_state(job), **_progress(job))
 
 
-def _progress(job: Job) -> dict[str, int | None]:
+def _progress(job: Job) -> dict[str, Any]:
     if job.is_final:
         return {"completed": 1, "total": 1}
     return {"completed": job.done, "total": job.total or None}
