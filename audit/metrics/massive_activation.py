@@ -14,12 +14,12 @@ def massive_activation(observation: ResidualObservation) -> Tensor:
 
     NaN where the median is 0: there is no ordinary size then to compare with.
     """
-    size = observation.after.double().abs()
+    size = observation.after.abs()  # medians compare and do not compute: any precision will do
     spoilt = (size.isnan() & observation.tokens[..., None]).flatten(1).any(1)
     size = torch.where(observation.tokens[..., None], size, math.nan).flatten(1)
-    largest = size.nan_to_num(nan=0.0).amax(1)
+    largest = size.nan_to_num(nan=0.0, posinf=math.inf).amax(1).double()
     # the lower and the upper median differ where the count is even
-    median = (size.nanmedian(1).values - (-size).nanmedian(1).values) / 2
+    median = (size.nanmedian(1).values.double() - (-size).nanmedian(1).values.double()) / 2
     return torch.where(spoilt | (median == 0), math.nan, largest / median)
 
 
