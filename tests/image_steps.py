@@ -6,6 +6,7 @@ on Linux. Mounts live in namespaces of their own and end with them.
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -180,6 +181,15 @@ def checks(stage: Stage, work: Path) -> Iterator[str]:
             raise SystemExit(f"{words} ended with {done.returncode}, not {code}:\n{done.stdout}{done.stderr}")
         return done.stdout + done.stderr
 
+    installed = {
+        path.name.partition("-")[0]
+        for path in stage.folder.glob("opt/*/lib/python3*/site-packages/*.dist-info")
+    }
+    pinned = {line.partition("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    loose = {_plain(name) for name in installed} - {_plain(name) for name in pinned} - {"attention-audit"}
+    if loose:
+        raise SystemExit(f"installed and not pinned in constraints.txt: {', '.join(sorted(loose))}")
+    yield f"{len(installed)} packages, each pinned"
     program = stage.commands["ENTRYPOINT"]
     yield f"user {ran('id').strip()}"
     yield f"root is read-only: {ran('touch', '/here', code=1).strip()}"
@@ -202,6 +212,10 @@ def checks(stage: Stage, work: Path) -> Iterator[str]:
     refused = ran(*program, *stage.commands["CMD"], code=5)
     yield f"without a queue: {refused.strip()}"
     yield f"healthy: {ran('sh', '-euc', _SERVED.format(program=shlex.join(program), health=shlex.join(stage.commands['HEALTHCHECK'])))}"
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 # the service in one container: a job goes through it, and the health check of the image agrees that it is alive

@@ -126,3 +126,16 @@ def test_workers_are_scaled_on_queued_and_running():
     assert 1 <= scaled["minReplicaCount"] <= scaled["maxReplicaCount"]
     known = {"scaleTargetRef", "pollingInterval", "cooldownPeriod", "minReplicaCount", "maxReplicaCount"}
     assert scaled.keys() <= known | {"fallback", "advanced", "triggers"}
+    # the autoscaler that KEDA makes of it
+    autoscaler = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "worker"},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", **scaled["scaleTargetRef"]},
+            "minReplicas": scaled["minReplicaCount"],
+            "maxReplicas": scaled["maxReplicaCount"],
+            **scaled["advanced"]["horizontalPodAutoscalerConfig"],
+        },
+    }
+    kubernetes_validate.validate(autoscaler, NEWEST, strict=True)
