@@ -72,3 +72,20 @@ def test_a_manifest_that_cannot_be_used_is_one_line(attnaudit, tmp_path):
     assert (ran.code, ran.err.count("\n")) == (2, 1)
     assert "did you mean samples" in ran.err
     assert not (tmp_path / "store").exists()
+
+
+def test_an_interrupted_batch_keeps_what_is_done(attnaudit, manifest, tmp_path, monkeypatch):
+    """And says that the same command goes on."""
+    real = batching.audit_checkpoint
+
+    def audit_checkpoint(checkpoint, plan, **options):
+        if plan.seed == 1:
+            raise KeyboardInterrupt
+        return real(checkpoint, plan, **options)
+
+    monkeypatch.setattr(batching, "audit_checkpoint", audit_checkpoint)
+    ran = attnaudit("batch", manifest, "-o", tmp_path / "store", *OPTIONS)
+    assert ran.code == 130
+    assert "the same command goes on" in ran.err
+    assert len(stores.entries(tmp_path / "store")) == 1
+    assert not (tmp_path / "store" / "batches").exists()

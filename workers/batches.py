@@ -14,7 +14,7 @@ from workers.jobs import FINAL, State
 from workers.ledger.ledger import Ledger
 from workers.message import Message, encoded, parsed
 
-_WRITING: Final = 600  # seconds one process has for a report before another may try
+_WRITING: Final = 60  # seconds one process has for a report before another may try
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +56,8 @@ class Batches:
             pdf=pdf,
         )
         text = msgspec.json.encode(content).decode()
-        return self._ledger.gather(digest_of([text, time.time_ns()])[:16], digest_of(text), text)
+        id_ = digest_of([text, time.time_ns()])[:16]
+        return self._ledger.gather(id_, digest_of(text), text, jobs=len(messages))
 
     def enter(self, batch: str, *, limit: int = 1_000_000) -> int:
         """Make the jobs of the batch that are not there yet; how many that were.
@@ -78,7 +79,16 @@ class Batches:
 
     def jobs(self, batch: str) -> list[str]:
         """Ids of its jobs, in the manifest's order."""
-        return [f"batch-{batch}-{number}" for number in range(1, len(self.content(batch).names) + 1)]
+        return [_job(batch, number) for number in range(1, self.count(batch) + 1)]
+
+    def count(self, batch: str) -> int:
+        """How many they are."""
+        return int(self._field(batch, "count"))
+
+    def has_ended(self, batch: str, number: int) -> bool:
+        """Whether its job of that number, from 1, is final; one that was forgotten was."""
+        state: Any = self._redis.hget(f"{self._namespace}:job:{_job(batch, number)}", "state")
+        return state is None or state in FINAL
 
     def standing(self, batch: str) -> Standing:
         """How far it is."""
@@ -122,3 +132,7 @@ class Batches:
         if found is None:
             raise UnusableInput(f"no batch {batch[:80]!r}; run `attnaudit batch MANIFEST --queue` again")
         return str(found)
+
+
+def _job(batch: str, number: int) -> str:
+    return f"batch-{batch}-{number}"

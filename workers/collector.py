@@ -6,10 +6,11 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from audit import store as stores
-from audit.batch import FOLDER, Row, State, batch_of, row_of
+from audit.batch import FOLDER, Batch, Row, State, batch_of, row_of
 from audit.errors import AuditError, MachineFault
 from audit.report.batch import publish_batch
 from workers.batches import Batches
@@ -29,6 +30,7 @@ class Collector:
     def __init__(self, ledger: Ledger, settings: Settings, *, work: Callable[[], None]) -> None:
         self._ledger, self._settings, self._work = ledger, settings, work
         self._batches = Batches(ledger, namespace=settings.namespace)
+        self._unfinished: dict[str, int] = {}  # batch -> number of its first job that had not ended
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
 
@@ -53,11 +55,18 @@ class Collector:
         for batch in self._batches.unfinished():
             if self._batches.enter(batch, limit=self._settings.queue_limit):
                 self._work()
-            standing = self._batches.standing(batch)
-            if standing.ended == standing.states.total() and self._batches.may_write(batch):
+            if self._is_over(batch) and self._batches.may_write(batch):
                 self._write(batch)
                 written += 1
         return written
+
+    def _is_over(self, batch: str) -> bool:
+        """Whether its last job has ended; each job that has is looked at once."""
+        first, count = self._unfinished.get(batch, 1), self._batches.count(batch)
+        while first <= count and self._batches.has_ended(batch, first):
+            first += 1
+        self._unfinished[batch] = first
+        return first > count
 
     def _write(self, batch: str) -> None:
         content = self._batches.content(batch)
@@ -71,10 +80,20 @@ class Collector:
             started=dt.datetime.fromtimestamp(opened, dt.UTC).isoformat(timespec="seconds"),
             seconds=time.time() - opened,
         )
-        folder = publish_batch(made, self._settings.store, pdf=content.pdf)
+        folder = self._published(made, pdf=content.pdf)
+        self._unfinished.pop(batch, None)
         self._batches.close(batch, made.batch_id, made.exit_code, keep=self._settings.retention)
         _LOG.info("batch %s of %d checkpoints: %s", batch, len(made.rows), folder)
         self._sweep()
+
+    def _published(self, batch: Batch, *, pdf: bool) -> Path:
+        try:
+            return publish_batch(batch, self._settings.store, pdf=pdf)
+        except AuditError as error:
+            if not pdf:
+                raise
+            _LOG.error("batch %s has no PDF: %s", batch.batch_id, error)
+            return publish_batch(batch, self._settings.store, pdf=False)
 
     def _row(self, name: str, job_id: str) -> Row:
         try:

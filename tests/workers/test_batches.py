@@ -7,6 +7,7 @@ import pytest
 
 from audit import store as stores
 from audit.batch import FOLDER, Batch
+from audit.errors import InternalFault
 from audit.results import Plan
 from workers.batches import Batches
 from workers.collector import Collector
@@ -124,6 +125,24 @@ def test_a_forgotten_job_is_a_row_and_not_made_again(batches, collector, work, l
     (folder,) = reports(settings)
     assert "no job" in json.loads((folder / "batch.json").read_text())["rows"][0]["reason"]
     assert ledger.jobs() == ()
+
+
+def test_a_pdf_that_cannot_be_set_does_not_keep_the_report_back(
+    batches, collector, work, settings, monkeypatch
+):
+    """Whoever waits for it would wait for ever."""
+
+    def broken(*_, **__):
+        raise InternalFault("no fonts")
+
+    monkeypatch.setattr("audit.report.batch.set_in_child", broken)
+    batch = batches.open("plain", asked("tiny"), pdf=True)
+    batches.enter(batch)
+    work()
+    assert collector.collect() == 1
+    (folder,) = reports(settings)
+    assert batches.standing(batch).report == folder.name
+    assert {path.name for path in folder.glob("report.*")} == {"report.html"}
 
 
 def test_a_full_queue_takes_the_rest_later(batches, collector, work, ledger):

@@ -138,9 +138,9 @@ class Ledger:
         """Remove jobs that ended more than `older_than` seconds ago; the store keeps their audits."""
         return int(self._run("forget", int(older_than * 1000), _FORGOTTEN_AT_ONCE))
 
-    def gather(self, batch_id: str, key: str, content: str) -> str:
+    def gather(self, batch_id: str, key: str, content: str, *, jobs: int) -> str:
         """The id of the open batch with that key: this one unless there was one."""
-        found: str = self._run("gather", batch_id, key, content)
+        found: str = self._run("gather", batch_id, key, content, jobs)
         return found
 
     def gathered(self, batch_id: str, report: str, exit_code: int, *, keep: float) -> None:

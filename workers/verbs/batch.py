@@ -16,6 +16,7 @@ from audit import manifest as manifests
 from audit.batch import FOLDER, Row
 from audit.batching import audit_batch
 from audit.cli.bars import progress_on
+from audit.cli.main import INTERRUPTED
 from audit.cli.options import plan_options
 from audit.manifest import Item, Manifest
 from audit.report.batch import RECORD
@@ -52,10 +53,14 @@ def batch(
     """
     no_pdf, force = options.pop("no_pdf"), options.pop("force")
     asked = manifests.read(manifest, options)
-    if queue:
-        folder, code = _queued(asked, store, pdf=not no_pdf, force=force, priority=priority)
-    else:
-        folder, code = _here(asked, from_environment(store=store).store, pdf=not no_pdf, force=force)
+    try:
+        if queue:
+            folder, code = _queued(asked, store, pdf=not no_pdf, force=force, priority=priority)
+        else:
+            folder, code = _here(asked, from_environment(store=store).store, pdf=not no_pdf, force=force)
+    except KeyboardInterrupt:
+        click.echo("interrupted; what is done stays, and the same command goes on from there", err=True)
+        return INTERRUPTED
     if as_json:
         click.echo((folder / RECORD).read_text("utf-8"), nl=False)
     else:
