@@ -51,6 +51,7 @@ class CorpusMetric(Quantity):
     them. Metrics with the same `partial` share its sums.
     """
 
+    windows: tuple[int, int] | None = None  # a published protocol's texts and tokens; None = the plan's
     partial: "Callable[[Any], Mapping[str, Tensor]]"
     reduce: "Callable[[Mapping[str, Tensor]], Tensor]"
 

@@ -16,6 +16,7 @@ from audit import policy as policies
 from audit.auditor import audit_checkpoint
 from audit.checkpoint.opening import Checkpoint, open_checkpoint
 from audit.errors import UnusableInput
+from audit.feeding import feeds_of, texts_of
 from audit.interventions.choice import Choice, confirmed_parts, named_parts
 from audit.interventions.prune import Pruned, cut_of, prune, refuse_used
 from audit.interventions.toll import Toll, toll
@@ -23,7 +24,6 @@ from audit.models.loading import load_model
 from audit.progress import Progress, Silent
 from audit.request import Request, request
 from audit.results import Audit, Plan
-from audit.run import feeds_of, texts_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

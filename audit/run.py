@@ -9,26 +9,25 @@ from typing import NamedTuple
 
 import torch
 
-from audit import catalog
 from audit import plan as planning
 from audit import policy as policies
-from audit.definitions import Probe, Quantity
-from audit.errors import NothingObserved, UnusableInput
+from audit.definitions import Quantity
+from audit.errors import NothingObserved
 from audit.exhibits import draw_curves, draw_patterns
+from audit.feeding import cut, feeds_of, most_like_prose, probe_coverage, texts_of
 from audit.interventions.confirm import Confirmations
-from audit.interventions.experiments import Texts, confirmed, curves
-from audit.interventions.fresh import fresh
+from audit.interventions.experiments import confirmed, curves
 from audit.judge import borne_out, judge
 from audit.measure import WEIGHTS, Recorder, Table, not_finite, skipped, summarised, weighed
 from audit.models.coverage import observed, survey
 from audit.models.loading import LoadedModel, load_model
 from audit.models.observing import Receiver, Together, observe
-from audit.models.positions import usable_positions
 from audit.models.weights import nonfinite_tensors, weight_observations
 from audit.nulls import Ground, all_nulls
 from audit.partial import Partial
-from audit.probes.sampling import Feed, feed, needs_tokenizer
+from audit.probes.sampling import Feed
 from audit.progress import Progress
+from audit.protocol import apart, by_protocol
 from audit.provenance import provenance, replay
 from audit.request import Request
 from audit.results import (
@@ -40,8 +39,6 @@ from audit.results import (
     Measurement,
     MethodRecord,
     Null,
-    Plan,
-    ProbeCoverage,
     Skipped,
     Subject,
 )
@@ -137,40 +134,6 @@ def run(
     )
 
 
-def feeds_of(asked: Request, loaded: LoadedModel) -> tuple[tuple[Feed, ...], tuple[Skipped, ...]]:
-    """The probes cut into batches; without a tokenizer those of the depth give way to random tokens, and it is said."""
-    probes: tuple[Probe, ...] = asked.probes
-    unfed: tuple[Skipped, ...] = ()
-    if loaded.tokenizer is None and not asked.plan.probes:
-        left_out = ", ".join(probe.name for probe in probes if needs_tokenizer(probe))
-        reason = f"not fed, for the checkpoint has no tokenizer: {left_out}; random tokens stand in"
-        probes, unfed = (catalog.probes()["random"],), (Skipped(metric="all", reason=reason),)
-    if asked.plan.chat and not any(needs_tokenizer(probe) for probe in probes):
-        lack = "" if loaded.tokenizer else " (the checkpoint has no tokenizer)"
-        raise UnusableInput(
-            f"--chat: only random token ids are fed{lack}, which are no message; run without --chat"
-        )
-    return tuple(cut(probe, loaded, asked.plan) for probe in probes), unfed
-
-
-def cut(probe: Probe, loaded: LoadedModel, plan: Plan) -> Feed:
-    """The windows of `probe` that `plan` feeds to this model."""
-    tokenizer, config = loaded.tokenizer, loaded.config.get_text_config()
-    reserved = [getattr(config, f"{name}_token_id", None) for name in ("bos", "eos", "pad")]
-    known = [token for token in reserved if isinstance(token, int)]
-    pad = getattr(tokenizer, "pad_token_id", None)
-    return feed(
-        probe,
-        tokenizer=tokenizer,
-        vocab_size=loaded.model.get_input_embeddings().num_embeddings,
-        special_ids=tuple(tokenizer.all_special_ids) if tokenizer else tuple(known),
-        plan=plan,
-        max_positions=usable_positions(loaded.model),
-        pad_id=pad if pad is not None else next(iter(known), 0),
-        heads=loaded.subject.blocks * loaded.subject.heads or None,
-    )
-
-
 class _Observed(NamedTuple):
     layers: tuple[LayerCoverage, ...]  # with what became of each
     by_probe: dict[str, dict[str, Measurement]]
@@ -188,6 +151,17 @@ def _measured(
     progress: Progress,
 ) -> Measured:
     layers, by_probe, kernels = _observed(asked, loaded, feeds, folder=folder, kept=kept, progress=progress)
+    _, published = apart(asked.metrics)
+    if published and (probe := most_like_prose(asked, feeds)) is not None:
+        by_probe[probe.name] |= by_protocol(
+            loaded,
+            layers,
+            published,
+            lambda wanted: cut(
+                probe, loaded, dataclasses.replace(asked.plan, samples=wanted[0], max_length=wanted[1])
+            ),
+            progress=progress,
+        )
     by_probe[WEIGHTS] = weighed(asked.metrics, layers, weight_observations(loaded.model, layers))
     measurements = {
         metric.name: {probe: found[metric.name] for probe, found in by_probe.items() if metric.name in found}
@@ -207,7 +181,7 @@ def _measured(
     coverage = Coverage(
         layers=layers,
         skipped=unfed + skipped(measurements),
-        probes=tuple(_probe_coverage(fed) for fed in feeds),
+        probes=tuple(probe_coverage(fed) for fed in feeds),
     )
     return Measured(subject, coverage, measurements, all_nulls(ground, loaded), kernels)
 
@@ -221,13 +195,13 @@ def _observed(
     kept: Path | None,
     progress: Progress,
 ) -> _Observed:
-    layers = survey(loaded.model)
+    usual, layers = apart(asked.metrics)[0], survey(loaded.model)
     kernels: Kernels | None = None
     seen: set[int] = set()
     by_probe: dict[str, dict[str, Measurement]] = {}
     with Table(folder / MEASUREMENTS) as table:
         for fed in feeds:
-            recorder = Recorder(asked.metrics, layers, fed.samples)
+            recorder = Recorder(usual, layers, fed.samples)
             with progress.stage(f"observe {fed.name}", len(fed.batches)) as advance:
                 partial = Partial.of(kept, asked, fed)
                 done = partial.restore(recorder, seen)
@@ -244,7 +218,7 @@ def _observed(
             table.write(fed.name, recorder.values)
             documents = [document for batch in fed.batches for document in batch.documents]
             by_probe[fed.name] = summarised(
-                recorder.values, asked.metrics, layers, documents, asked.plan.seed
+                recorder.values, usual, layers, documents, asked.plan.seed
             ) | recorder.sums.measurements(layers)
     layers = observed(layers, seen)
     if not seen:
@@ -254,32 +228,10 @@ def _observed(
     return _Observed(layers, by_probe, kernels)
 
 
-def texts_of(asked: Request, loaded: LoadedModel, feeds: Sequence[Feed]) -> Texts:
-    """Those fed, and as many of other documents to experiment on."""
-    more = dataclasses.replace(asked.plan, samples=2 * asked.plan.samples)
-    others = [
-        fresh(cut(probe, loaded, more), fed)
-        for probe, fed in zip(asked.probes, feeds, strict=False)
-        if probe.name == fed.name and needs_tokenizer(probe)
-    ]
-    return Texts(feeds, [text for text in others if text.batches])
-
-
 def _ablation(found: Confirmations | None) -> Ablation | None:
     if found is None:
         return None
     return Ablation(**{field.name: getattr(found, field.name) for field in dataclasses.fields(Ablation)})
-
-
-def _probe_coverage(fed: Feed) -> ProbeCoverage:
-    return ProbeCoverage(
-        name=fed.name,
-        digest=fed.digest,
-        samples=fed.samples,
-        documents=fed.documents,
-        tokens=fed.tokens,
-        remark=fed.remark,
-    )
 
 
 def _method(metric: Quantity) -> MethodRecord:

@@ -74,6 +74,17 @@ def test_what_blocks_cost_is_measured_at_depth_standard(bert_tiny, tmp_path):
     assert bare.drop_curves == ()
 
 
+def test_published_ranks_are_measured_by_their_own_protocol(bert_tiny, tmp_path):
+    """100 sequences of 100 tokens whatever the plan feeds, and no number of the plan's texts."""
+    plan = dataclasses.replace(QUICK, metrics=("max_rank_100", "attention_rank"))
+    audit = audit_checkpoint(bert_tiny, plan, store=tmp_path, pdf=False)
+    (found,) = audit.measurements["max_rank_100"].values()
+    assert found.n == 100
+    assert found.absent.endswith("; 100 sequences of 100 tokens")
+    assert all(1.0 <= value <= 100.0 for value in found.value)
+    assert audit.measurements["attention_rank"]["prose"].n == QUICK.samples
+
+
 def without_provenance(path):
     content = json.loads(path.read_text("utf-8"))
     content.pop("provenance")

@@ -8,11 +8,11 @@ import pytest
 from audit import catalog
 from audit import plan as planning
 from audit.checkpoint.opening import open_checkpoint
+from audit.feeding import cut
 from audit.models.coverage import survey
 from audit.models.loading import LoadedModel, load_model
 from audit.nulls import Ground, all_nulls, own, random_scores, reinitialised
 from audit.results import Plan
-from audit.run import cut
 from tests.rules.cases import layers, measured
 
 METRICS = tuple(catalog.metrics().values())

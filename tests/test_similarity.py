@@ -8,11 +8,11 @@ import torch
 
 from audit import plan as planning
 from audit.checkpoint.opening import open_checkpoint
+from audit.feeding import cut
 from audit.metrics.twin_similarity import centred_kernels
 from audit.models.coverage import survey
 from audit.models.loading import load_model
 from audit.results import Plan
-from audit.run import cut
 from audit.similarity import clusters, draw_similarity, kernels_of, similarity
 
 

@@ -1,7 +1,7 @@
 """Mean rank of the heads of a layer by the protocol of the paper on lazy layers."""
 
 from audit.definitions import CorpusMetric
-from audit.metrics.max_rank_100 import mean_of, ranks
+from audit.metrics.max_rank_100 import WINDOWS, mean_of, ranks
 
 METRIC = CorpusMetric(
     name="average_rank_100",
@@ -20,6 +20,7 @@ METRIC = CorpusMetric(
     reference="Sanyal et al., Inheritune, arXiv 2404.08634 (AvgRank)",
     partial=ranks,
     reduce=lambda sums: mean_of(sums, "rank").mean(),
-    absent_when="no text of 100 tokens (other than causal models: of exactly 100, --max-length 100)",
+    absent_when="no text of 100 tokens",
+    windows=WINDOWS,
     depths=("full",),
 )

@@ -13,6 +13,7 @@ from audit.numerics import singular_values
 from audit.observations import AttentionObservation
 
 TOKENS = 100
+WINDOWS = (100, TOKENS)  # sequences of the validation set, and their tokens
 
 
 def ranks(observation: AttentionObservation) -> dict[str, Tensor]:
@@ -52,12 +53,13 @@ METRIC = CorpusMetric(
     direction="About 1 is a lazy layer: even its best head is of rank one.",
     healthy=(
         "No published band. Sanyal et al., GPT-2 medium of theirs: 2 to 34 in the first eleven layers, 1.0 to 2.8 from "
-        "the twelfth on. They take 100 sequences of validation text: --samples 100."
+        "the twelfth on."
     ),
     formula="max over heads of mean over texts of min k such that sum_{i<=k} s_i^2 >= .9 sum_i s_i^2, T = 100",
     reference="Sanyal et al., Inheritune, arXiv 2404.08634 (MaxRank)",
     partial=ranks,
     reduce=lambda sums: mean_of(sums, "rank").amax(),
-    absent_when="no text of 100 tokens (other than causal models: of exactly 100, --max-length 100)",
+    absent_when="no text of 100 tokens",
+    windows=WINDOWS,
     depths=("full",),
 )

@@ -222,12 +222,22 @@ class Likeness:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ranks:
+    """Ranks by the published protocol, beside the published figures."""
+
+    summary: str
+    table: Table | None
+    published: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RedundancyBlock:
     """What the model could do without."""
 
     ablations: Ablations
     curves: tuple[Curve, ...]
     curves_note: str
+    ranks: Ranks | None
     likeness: Likeness
 
 

@@ -11,6 +11,7 @@ from audit.report.findings import CONFIRMATION, finding_anchor
 from audit.report.likeness import likeness
 from audit.report.page import Ablations, Curve, Figure, Medium, RedundancyBlock, Row, Table, Trial
 from audit.report.places import place
+from audit.report.ranks import ranks
 from audit.report.wording import counted, estimate, number, sentence
 from audit.results import Ablation, Audit, Confirmation, Finding
 
@@ -32,6 +33,7 @@ def redundancy(audit: Audit, folder: Path, *, medium: Medium, shown: Sequence[Fi
         ablations=_ablations(audit, anchors),
         curves=tuple(_curve(curve, medium=medium) for curve in audit.drop_curves),
         curves_note=note,
+        ranks=ranks(audit),
         likeness=likeness(audit, folder, medium=medium),
     )
 

@@ -62,8 +62,8 @@ RULE = Rule(
     mitigation="If ablation confirms it: drop the attention sublayer, or train a shallower model from the layers before "
     "it (Inheritune).",
     limits="Rank one alone is no fault: even attention and pure sinks have it, and so have re-initialised encoders. Only "
-    "taking the attention out tells whether it matters. The published protocol (100 sequences of 100 tokens) is "
-    "measured at full depth with --samples 100.",
+    "taking the attention out tells whether it matters. Ranks by the published protocol (100 sequences of 100 tokens) "
+    "are shown beside at depth full, or where their metrics are named.",
     references=(
         "Sanyal et al., arXiv 2404.08634 (lazy layers)",
         "He et al. 2024, arXiv 2406.15786 (attention layers that can be dropped)",

@@ -10,7 +10,7 @@ from audit.redundancy import DropCurve, Saved, Step
 from audit.report.html import render_html
 from audit.report.nulls import nulls
 from audit.report.redundancy import redundancy
-from audit.results import Ablation, Audit, Confirmation, Exhibit, Null
+from audit.results import Ablation, Audit, Confirmation, Exhibit, Measurement, Null
 from tests.report.example import digest, example_audit, write_exhibits
 
 MATRIX = [[1.0, 0.95, 0.1], [0.95, 1.0, 0.2], [0.1, 0.2, 1.0]]
@@ -226,6 +226,32 @@ def test_the_page_holds_all_of_it(tmp_path):
         "0.0, 0.1, 2.1",
     ):
         assert words in page
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_published_ranks_stand_beside_the_published_figures(tmp_path, measured):
+    """A row per layer, how many sequences, and the paper's caption; or why there are none."""
+    audit = example_audit(layers=3)
+    values = Measurement(
+        value=[34.0, 1.25, None],
+        n=64,
+        absent="no interval; 64 sequences of 100 tokens, not the published 100",
+    )
+    absent = Measurement(value=None, absent="no text of 100 tokens")
+    method = replace(audit.methods["attention_entropy"], title="MaxRank", healthy="theirs: 2 to 34")
+    audit = replace(
+        audit,
+        measurements={**audit.measurements, "max_rank_100": {"prose": values if measured else absent}},
+        methods={**audit.methods, "max_rank_100": method},
+    )
+    found = block(audit, tmp_path).ranks
+    if measured:
+        assert found.summary == "64 sequences of 100 tokens, not the published 100."
+        assert found.table.rows == (("0", "34"), ("1", "1.25"), ("2", "not measured"))
+        assert [row.text for row in found.published] == ["theirs: 2 to 34"]
+    else:
+        assert found.summary == "Not measured: no text of 100 tokens."
+    assert block(example_audit(), tmp_path).ranks is None
 
 
 def test_nulls_are_defined_with_what_they_read():
