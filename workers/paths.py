@@ -1,5 +1,6 @@
 """From a relative name to a path below the model root, links followed."""
 
+import os
 from pathlib import Path
 
 from audit.errors import UnusableInput
@@ -19,11 +20,10 @@ def resolved(name: str, *, root: Path, what: str = "checkpoint") -> Path:
 
 
 def relative(given: str, *, root: Path | None) -> str:
-    """`given` as a name relative to `root`: a path that exists here and lies below it, or `given` as it is."""
+    """`given` as a name relative to `root`: a path seen from here that lies below it, or `given` as it is."""
     if root is None:
         return given
-    path = Path(given).expanduser().absolute()
-    base = root.absolute()
-    if path.exists() and path.is_relative_to(base) and path != base:
+    base, path = root.absolute(), Path(os.path.abspath(Path(given).expanduser()))  # noqa: PTH100 - takes `..` out
+    if path.is_relative_to(base) and path != base and (path.exists() or not (base / given).exists()):
         return path.relative_to(base).as_posix()
     return given

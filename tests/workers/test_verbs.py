@@ -4,12 +4,15 @@ import logging
 from importlib import import_module
 from pathlib import Path
 
+import pytest
+
 from audit.cli.main import VERBS as LIBRARY
 from audit.cli.run import run
 from audit.outcomes import worst
 from workers.cli import VERBS
 from workers.jobs import job_from
 from workers.logs import configure
+from workers.paths import relative
 from workers.settings import Settings
 from workers.verbs.common import print_jobs
 from workers.verbs.submit import submit
@@ -41,6 +44,27 @@ def test_exit_codes_are_the_library_s():
     assert worst([0, 1, 2]) == 2
     assert worst([0, 3]) == 3
     assert worst([]) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("models/tiny", "tiny"),
+        ("models/gone", "gone"),
+        ("models/sub/../tiny", "tiny"),
+        ("tiny", "tiny"),
+        ("models/models", "models"),
+        ("models/both", "models/both"),
+        ("../x", "../x"),
+        ("models", "models"),
+    ],
+)
+def test_a_path_seen_from_here_is_named_from_the_model_root(tmp_path, monkeypatch, given, name):
+    """Whether it is there or not; a name from the root stays one."""
+    for folder in ("tiny", "models/both"):
+        (tmp_path / "models" / folder).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert relative(given, root=Path("models")) == name
 
 
 def test_names_that_look_like_markup_are_text(capsys):
