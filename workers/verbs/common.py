@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 import msgspec
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from workers.client import Client
 from workers.jobs import Job
@@ -44,7 +44,12 @@ def print_json(content: object) -> None:
 
 def print_jobs(jobs: Sequence[Job]) -> None:
     """One row a job."""
-    table = Table("job", "state", "priority", "attempt", "stage", "checkpoint", "accepted", "audit", box=None)
+    others = ("priority", "attempt", "stage", "checkpoint", "accepted", "audit")
+    table = Table(
+        *(Column(name, no_wrap=True) for name in ("job", "state")),  # an id must be there whole to be used
+        *others,
+        box=None,
+    )
     for job in jobs:
         table.add_row(
             job.id,

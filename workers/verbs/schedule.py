@@ -4,7 +4,7 @@ import datetime as dt
 from pathlib import Path
 
 import click
-from rich.table import Table
+from rich.table import Column, Table
 
 from workers.connections import connected, reachable
 from workers.schedule import entries
@@ -38,7 +38,8 @@ def list_entries(*, store: Path | None, as_json: bool) -> int:
     if as_json:
         print_json({name: applied.content for name, applied in known.items()})
         return 0
-    table = Table("schedule", "when", "checkpoints", "policy", "since", box=None, pad_edge=False)
+    names = ("schedule", "when", "checkpoints", "policy", "since")
+    table = Table(*(Column(name, overflow="fold") for name in names), box=None, pad_edge=False)
     for name, applied in known.items():
         entry = applied.content
         since = dt.datetime.fromtimestamp(applied.since, dt.UTC).isoformat(timespec="seconds")
