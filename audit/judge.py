@@ -62,8 +62,9 @@ def judge(
         checks.append(_check(rule, judgement))
         if isinstance(judgement, tuple) and rule.name in PRECEDENCE:
             judgement = tuple(found for found in judgement if (found.layer, found.head) not in taken)
-            checks[-1] = _after_precedence(checks[-1], left=len(judgement))
-            taken |= {(found.layer, found.head) for found in judgement if found.severity != "info"}
+            flagged = {(found.layer, found.head) for found in judgement if found.severity != "info"}
+            checks[-1] = _after_precedence(checks[-1], left=len(flagged))
+            taken |= flagged
         checks[-1] = _with_gaps(checks[-1], rule, case)
         if isinstance(judgement, tuple):
             findings += [_finding(rule, suspicion, policy, reproduce) for suspicion in judgement]
@@ -82,9 +83,11 @@ def _check(rule: Rule, judgement: NotApplicable | NotMeasured | tuple[Suspicion,
         return Check(rule=rule.name, outcome="not_applicable", reason=judgement.reason)
     if isinstance(judgement, NotMeasured):
         return Check(rule=rule.name, outcome="not_measured", reason=judgement.reason)
-    if judgement:
-        return Check(rule=rule.name, outcome="flagged", reason=f"{len(judgement)} flagged")
-    return Check(rule=rule.name, outcome="passed", reason=f"nothing met: {rule.criterion}")
+    remarks = sum(suspicion.severity == "info" for suspicion in judgement)  # by the rule's own word
+    noted = f"; {remarks} remarked on, which is no flag" if remarks else ""
+    if flagged := len(judgement) - remarks:
+        return Check(rule=rule.name, outcome="flagged", reason=f"{flagged} flagged{noted}")
+    return Check(rule=rule.name, outcome="passed", reason=f"nothing met: {rule.criterion}{noted}")
 
 
 def _with_gaps(check: Check, rule: Rule, case: Case) -> Check:
@@ -115,8 +118,7 @@ def _gaps(case: Case, metric: str) -> Iterator[str]:
 
 def _after_precedence(check: Check, *, left: int) -> Check:
     """The check of a rule that flagged heads about which another rule says more."""
-    said = f"{left} flagged"
-    if check.outcome != "flagged" or check.reason == said:
+    if check.outcome != "flagged" or check.reason.startswith(f"{left} flagged"):
         return check
     return replace(check, reason=f"{check.reason}, {left} of them not already named by a rule that says more")
 

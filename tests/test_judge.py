@@ -3,8 +3,10 @@
 import pytest
 
 from audit import catalog, policy
+from audit.interventions.candidates import candidates
 from audit.judge import judge
 from tests.rules.cases import case, layers, measured, subject
+from tests.rules.test_taxonomy import dormant
 
 UNIFORM = {"attention_entropy": {"prose": measured([[0.6, 0.995], [0.999, 0.7]])}}
 
@@ -100,3 +102,16 @@ def test_every_rule_says_which_numbers_it_needs(rule):
     needs = catalog.rules()[rule].reads
     assert needs or rule in {"nonfinite_weights", "unobserved_layers"}
     assert set(needs) <= set(catalog.metrics())
+
+
+def test_a_remark_is_reported_and_is_no_flag():
+    """A head that sleeps on one kind of text and works on the other: said, the check passes, nobody takes it out."""
+    awake = [[1.0, 1.0, 0.9], [1.2, 1.3, 1.6]]
+    made = dormant(head_output_norm=([[1.0, 1.0, 0.9], [0.1, 1.3, 1.6]], awake))
+    found = judge(made.subject, made.coverage, made.measurements, policy.load(), reproduce="")
+    (check,) = [check for check in found.checks if check.rule == "dormant_head"]
+    assert check.outcome == "passed"
+    assert "1 remarked on, which is no flag" in check.reason
+    (finding,) = [finding for finding in found.findings if finding.rule == "dormant_head"]
+    assert finding.severity == "info"
+    assert candidates([finding]) == []

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from audit.definitions import Case, Cell, Judgement, NotMeasured, Rule, Suspicion
-from audit.results import Evidence
+from audit.results import Confirmation, Evidence
 from audit.rules._reading import measured_texts, on_all, shown, upper
 
 _METRIC = "head_output_norm"
@@ -93,6 +93,9 @@ def _half_asleep(place: Cell, asleep: str, awake: str, evidence: tuple[Evidence,
         layer=place.layer,
         head=place.head,
         severity="info",
+        confirmation=Confirmation(
+            status="absolute", reason="a remark on what it does; nothing is to be taken out"
+        ),
         statement=f"Head {place.head} of layer {place.layer} is quiet on {asleep} and active on {awake}: it is "
         "specialised, and not to be removed by what one kind of text shows.",
         evidence=evidence,

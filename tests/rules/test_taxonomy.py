@@ -132,6 +132,9 @@ def test_a_head_that_wakes_on_code_is_a_remark() -> None:
     )
     assert found.severity == "info"
     assert "quiet on prose and active on code" in found.statement
+    assert found.severity == "info"
+    assert found.confirmation is not None
+    assert "nothing is to be taken out" in found.confirmation.reason
 
 
 def test_one_kind_of_text_cannot_tell_dormant_heads() -> None:
