@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from audit import catalog
 from audit.definitions import Probe
 from audit.errors import UnusableInput
-from audit.interventions.candidates import BUDGETS
 from audit.interventions.experiments import Texts
 from audit.interventions.fresh import fresh
 from audit.models.loading import LoadedModel
@@ -58,9 +57,7 @@ def most_like_prose(asked: Request, feeds: Sequence[Feed]) -> Probe | None:
 
 
 def texts_of(asked: Request, loaded: LoadedModel, feeds: Sequence[Feed]) -> Texts:
-    """Those fed, and as many of other documents to experiment on; none where no ablation is asked for."""
-    if not asked.plan.confirm or asked.plan.depth not in BUDGETS:
-        return Texts(feeds, ())
+    """Those fed, and as many of other documents to experiment on."""
     more = dataclasses.replace(asked.plan, samples=2 * asked.plan.samples)
     others = [
         fresh(cut(probe, loaded, more), fed)

@@ -16,7 +16,7 @@ from audit.errors import NothingObserved
 from audit.exhibits import draw_curves, draw_patterns
 from audit.feeding import cut, feeds_of, most_like_prose, probe_coverage, texts_of
 from audit.interventions.confirm import Confirmations
-from audit.interventions.experiments import confirmed, curves
+from audit.interventions.experiments import Texts, asked_for, confirmed, curves
 from audit.judge import borne_out, judge
 from audit.measure import WEIGHTS, Recorder, Table, not_finite, skipped, summarised, weighed
 from audit.models.coverage import observed, survey
@@ -92,7 +92,7 @@ def run(
         reproduce=replay(asked.plan),
         nulls=known.nulls,
     )
-    texts = texts_of(asked, loaded, feeds)
+    texts = texts_of(asked, loaded, feeds) if asked_for(asked.plan) else Texts(feeds, ())
     taken_out = confirmed(asked.plan, loaded, layers, texts, judged.findings, progress=progress)
     dropped = curves(
         asked.plan,

@@ -21,6 +21,11 @@ class Texts(NamedTuple):
     confirmation: Sequence[Fed]  # text only; what things cost is measured on these
 
 
+def asked_for(plan: Plan) -> bool:
+    """Whether anything is to be taken out at all."""
+    return plan.confirm and plan.depth in BUDGETS
+
+
 def confirmed(
     plan: Plan,
     loaded: LoadedModel,

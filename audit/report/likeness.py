@@ -22,11 +22,16 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     kv_heads: int
     matrix: list[list[float | None]]
 
-    def twins(self) -> float:
-        """The largest likeness of two different heads."""
+    def twins(self) -> tuple[float, int, int]:
+        """The largest likeness of two different heads, and which these are."""
         return max(
-            (abs(v) for one, row in enumerate(self.matrix) for v in row[one + 1 :] if v is not None),
-            default=0.0,
+            (
+                (abs(value), one, one + 1 + place)
+                for one, row in enumerate(self.matrix)
+                for place, value in enumerate(row[one + 1 :])
+                if value is not None
+            ),
+            default=(0.0, 0, 0),
         )
 
 
@@ -91,7 +96,8 @@ def _figures(found: Similarity, layers: list[Layer], medium: Medium) -> tuple[Fi
     figures = []
     if layers:
         top = max(layers, key=Layer.twins)
-        fact = f"most alike are two heads of layer {top.layer}, with {number(top.twins())}"
+        value, one, two = top.twins()
+        fact = f"most alike are heads {one} and {two} of layer {top.layer}, with {number(value)}"
         figures.append(
             Figure(
                 picture=raster(charts.matrices([(each.layer, each.matrix) for each in layers]), dark=dark),

@@ -69,18 +69,14 @@ def matrices(likeness: Sequence[tuple[int, Matrix]]) -> Spec:
             color=colour(_ALIKE),
         )
     )
+    title = alt.Header(labelFontSize=10, labelPadding=2, labelExpr="'layer ' + datum.value")
     drawn = cells.properties(width=alt.Step(side), height=alt.Step(side)).facet(
-        facet=alt.Facet(
-            "layer:N", sort=None, title=None, header=alt.Header(labelFontSize=10, labelPadding=2)
-        ),
-        columns=_ROW,
-        spacing=10,
-        data=alt.NamedData(name="cells"),
+        facet=alt.Facet("layer:O", title=None, header=title), columns=_ROW, spacing=10
     )
     return filled(
         spec(drawn),
         cells=[
-            {"layer": f"layer {layer}", "head": head, "other": other, "value": abs(value)}
+            {"layer": layer, "head": head, "other": other, "value": abs(value)}
             for layer, matrix in likeness
             for head, row in enumerate(matrix)
             for other, value in enumerate(row)

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from audit.redundancy import DropCurve, Saved, Step
+from audit.report.drawing import raster
 from audit.report.html import render_html
 from audit.report.nulls import nulls
 from audit.report.redundancy import redundancy
+from audit.report.redundancy_charts import matrices
 from audit.results import Ablation, Audit, Confirmation, Exhibit, Measurement, Null
 from tests.report.example import digest, example_audit, write_exhibits
 
@@ -189,8 +191,17 @@ def test_clusters_and_matrices_show_what_is_alike_with_what(tmp_path):
     assert found.summary.startswith("3 heads in 1 cluster write alike: a likeness of at least 0.9.")
     assert found.clusters.rows == (("3", "0.0, 0.1, 2.1"),)
     within, across = found.figures
-    assert "two heads of layer 2, with 0.95" in within.alt or "two heads of layer 0, with 0.95" in within.alt
+    assert "heads 0 and 1 of layer 2, with 0.95" in within.alt or "heads 0 and 1 of layer 0" in within.alt
     assert "heads of layers 0 and 2, with 0.4" in across.alt
+
+
+def test_each_matrix_is_that_of_its_own_layer():
+    """Two layers that differ are drawn differently: a facet with data of its own would show all of them at once."""
+    alike, apart = [[1.0, 1.0], [1.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]]
+    one = raster(matrices([(2, alike), (10, apart)]), dark=False)
+    assert one != raster(matrices([(2, apart), (10, alike)]), dark=False)
+    assert one != raster(matrices([(2, alike), (10, alike)]), dark=False)
+    assert "data" not in matrices([(2, alike), (10, apart)])["spec"]
 
 
 def test_a_large_model_shows_the_layers_most_alike(tmp_path):
