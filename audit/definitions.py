@@ -19,10 +19,10 @@ class Quantity:
     name: str  # = file stem = JSON key = word on the command line = anchor in the report
     title: str
     summary: str  # one line
-    observes: Literal["attention", "residual", "weights"]
+    observes: Literal["attention", "residual", "gradient", "weights"]
     axes: Literal["head", "layer"]
     unit: str  # e.g. "fraction", "nats", "keys", "tokens", "1"
-    span: tuple[float, float | None]  # the values it can take; None = unbounded
+    span: tuple[float | None, float | None]  # the values it can take; None = unbounded
     direction: str  # what larger values mean, in words
     healthy: str  # band or null with its source, or "no published band"
     formula: str  # plain text, as one would type it

@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 from audit.corpus import Sums
 from audit.definitions import Metric, Quantity
 from audit.numerics import rounded
-from audit.observations import AttentionObservation, Batch, ResidualObservation, WeightObservation
+from audit.observations import (
+    AttentionObservation,
+    Batch,
+    GradientObservation,
+    ResidualObservation,
+    WeightObservation,
+)
 from audit.results import LayerCoverage, Measurement, Skipped, Values
 from audit.statistics.bootstrap import Interval, by_document, studentised_interval
 
@@ -66,6 +72,10 @@ class Recorder:
     def on_residual(self, observation: ResidualObservation) -> None:
         """Measure the residual stream around one attention layer."""
         self._measure("residual", observation, observation.layer)
+
+    def on_gradient(self, observation: GradientObservation) -> None:
+        """Measure what a backward pass left at one attention layer."""
+        self._measure("gradient", observation, observation.layer)
 
     def _measure(self, kind: str, observation: Any, layer: int) -> None:
         for metric in self._metrics:

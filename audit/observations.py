@@ -6,12 +6,15 @@ covers ONE attention layer and one batch and is dropped as soon as the metrics h
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from audit import numerics
+
+Part = Literal["query", "key", "value", "output", "mlp"]
+PARTS: tuple[Part, ...] = get_args(Part)  # the matrices of a block, by what they make
 
 SINK_MASS = 0.3  # Gu et al. (ICLR 2025): a key is a sink of a head that gives it more than this, on average
 SINK_ROWS = 8  # fewer rows cannot tell a sink from a token that looks at itself at the end of a causal sample
@@ -139,3 +142,24 @@ class WeightObservation:
 
     layer: int
     output: Tensor | None  # slices of W_O, [head, value_dim, width]; None where no such matrix was seen
+
+
+@dataclass(frozen=True)
+class GradientObservation:
+    """What one backward pass of the loss (nats per token, of each sample by itself) leaves at one attention layer."""
+
+    layer: int  # index into coverage.layers
+    opens_block: (
+        bool  # False for a second attention layer of the block: what belongs to the block stands at the first
+    )
+    tokens: Tensor  # bool [batch, token], False on padding
+    hidden: Tensor | None  # the residual stream leaving the block, [batch, token, width]
+    hidden_gradient: Tensor | None  # of the loss by it
+    entering: Tensor | None  # the stream entering the block; None in the first block of a stack
+    entering_gradient: Tensor | None
+    head_output: Tensor | None  # pattern @ value, [batch, head, query, value_dim], before W_O
+    head_gradient: Tensor | None  # of the loss by it
+    gradient_norms: (
+        Tensor  # Frobenius norm of the gradient by each of `PARTS`, float64 [batch, part]; NaN: no such
+    )
+    weight_norms: Tensor  # of the matrices themselves, float64 [batch, part]

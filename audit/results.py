@@ -209,7 +209,7 @@ class MethodRecord:
     summary: str
     unit: str
     axes: Literal["head", "layer"]
-    span: tuple[float, float | None]
+    span: tuple[float | None, float | None]
     direction: str
     healthy: str
     formula: str

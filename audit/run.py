@@ -15,6 +15,7 @@ from audit.definitions import Quantity
 from audit.errors import NothingObserved
 from audit.exhibits import draw_curves, draw_patterns
 from audit.feeding import cut, feeds_of, most_like_prose, probe_coverage, texts_of
+from audit.gradients import Gradients
 from audit.interventions.confirm import Confirmations
 from audit.interventions.experiments import Texts, asked_for, confirmed, curves
 from audit.judge import borne_out, judge
@@ -199,6 +200,7 @@ def _observed(
     kernels: Kernels | None = None
     seen: set[int] = set()
     by_probe: dict[str, dict[str, Measurement]] = {}
+    gradients = Gradients(loaded, layers, usual, asked.plan)
     with Table(folder / MEASUREMENTS) as table:
         for fed in feeds:
             recorder = Recorder(usual, layers, fed.samples)
@@ -215,11 +217,16 @@ def _observed(
                     seen |= observe(loaded.model, batch, receiver, layers=layers).seen
                     partial.keep(number, recorder, seen)
                     advance(1)
+            if backward := gradients.samples(fed):
+                with progress.stage(f"gradients {fed.name}", backward) as advance:
+                    gradients.record(fed, recorder, advance)
             table.write(fed.name, recorder.values)
             documents = [document for batch in fed.batches for document in batch.documents]
-            by_probe[fed.name] = summarised(
-                recorder.values, usual, layers, documents, asked.plan.seed
-            ) | recorder.sums.measurements(layers)
+            by_probe[fed.name] = gradients.explained(
+                fed,
+                summarised(recorder.values, usual, layers, documents, asked.plan.seed)
+                | recorder.sums.measurements(layers),
+            )
     layers = observed(layers, seen)
     if not seen:
         raise NothingObserved(

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from audit.interventions.readings import Array, Objective, Question, Samples
 from audit.interventions.representation import Representation
-from audit.models.inputs import model_inputs, padded_behind
+from audit.models.inputs import Fed, model_inputs, padded_behind
 from audit.models.loading import LoadedModel
 from audit.observations import Batch
 from audit.statistics.bootstrap import by_document
@@ -21,14 +21,36 @@ MASKED_SHARE = 0.15  # of a sample's tokens, as BERT was trained; at least one
 NATS, LOSS_SHARE = 0.01, 0.005  # per token, and of the loss: a harmless effect is within both
 
 
+class Prediction(NamedTuple):
+    """What a pass is to predict: of the logits at position i, token i of `targets`, where it counts."""
+
+    fed: Fed
+    targets: Tensor  # int64 [batch, token]
+    counted: Tensor  # bool [batch, token]
+
+
 @dataclass(frozen=True, slots=True)
 class Loss:
     """The mean loss per token; an effect is the mean over documents of how much it rises, in nats per token."""
 
     unit: ClassVar[str] = "nats per token"
     name: str
-    ask: Callable[[Batch], Question]
+    predict: Callable[[Batch], Prediction]
     vocabulary: int
+
+    def ask(self, batch: Batch) -> Question:
+        """What to feed, and how the mean loss of each sample is read, [batch]."""
+        asked = self.predict(batch)
+        return Question(asked.fed, lambda output: _losses(output.logits, asked.targets, asked.counted))
+
+    def differentiable(self, batch: Batch) -> tuple[Fed, Callable[[Any], Tensor]] | None:
+        """What to feed for ONE sample, and its mean loss as a number autograd can follow; None where none counts."""
+        asked = self.predict(batch)
+        if not bool(asked.counted.any()):
+            return None
+        return asked.fed, lambda output: _row_losses(
+            output.logits, asked.targets, asked.counted, row=0
+        ).mean()
 
     def level(self, samples: Samples) -> float:
         """The unchanged loss, in nats per token."""
@@ -78,30 +100,26 @@ def objective(loaded: LoadedModel, *, seed: int) -> Objective | str:
     return Loss(name, lambda batch: _masked(loaded.model, batch, mask=mask, seed=seed), vocabulary)
 
 
-def _next_token(model: Any, batch: Batch) -> Question:
+def _next_token(model: Any, batch: Batch) -> Prediction:
     """Every token but the first of a sample, which nothing precedes."""
     batch = padded_behind(batch)
     counted = (batch.tokens & ~batch.special)[:, 1:]
-    fed = model_inputs(model, batch, every_logit=True)
-    return Question(fed, lambda output: _losses(output.logits[:, :-1], batch.input_ids[:, 1:], counted))
+    return Prediction(model_inputs(model, batch, every_logit=True), batch.input_ids[:, 1:], counted)
 
 
-def _written_again(model: Any, batch: Batch) -> Question:
+def _written_again(model: Any, batch: Batch) -> Prediction:
     """Every token: position i of the decoder predicts token i."""
     batch = padded_behind(batch)
     fed = model_inputs(model, batch, every_logit=True)
-    counted = batch.tokens & ~batch.special
-    return Question(fed, lambda output: _losses(output.logits, batch.input_ids, counted))
+    return Prediction(fed, batch.input_ids, batch.tokens & ~batch.special)
 
 
-def _masked(model: Any, batch: Batch, *, mask: int, seed: int) -> Question:
+def _masked(model: Any, batch: Batch, *, mask: int, seed: int) -> Prediction:
     """A seeded choice of each sample's tokens, all of them hidden; the same in every pass, whatever the batch."""
     batch = padded_behind(batch)
     hidden = _chosen(batch, seed)
-    fed = model_inputs(
-        model, replace(batch, input_ids=batch.input_ids.masked_fill(hidden, mask)), every_logit=True
-    )
-    return Question(fed, lambda output: _losses(output.logits, batch.input_ids, hidden))
+    masked = replace(batch, input_ids=batch.input_ids.masked_fill(hidden, mask))
+    return Prediction(model_inputs(model, masked, every_logit=True), batch.input_ids, hidden)
 
 
 def _chosen(batch: Batch, seed: int) -> Tensor:
@@ -122,13 +140,16 @@ def _losses(logits: Tensor, targets: Tensor, counted: Tensor) -> Array:
     """
     means = np.full(len(logits), np.nan)
     for row in torch.nonzero(counted.any(1)).flatten().tolist():  # float32 copies of all logits are large
-        which = counted[row].to(logits.device)
-        found = cross_entropy(
-            logits[row, which].float(), targets[row].to(logits.device)[which], reduction="none"
-        )
-        mean = float(found.double().mean())
+        mean = float(_row_losses(logits, targets, counted, row=row).double().mean())
         means[row] = mean if math.isfinite(mean) else math.inf
     return means
+
+
+def _row_losses(logits: Tensor, targets: Tensor, counted: Tensor, *, row: int) -> Tensor:
+    """Cross entropy of one row at the tokens that count, [token]."""
+    which = counted[row].to(logits.device)
+    predicted = logits[row, : len(which)][which]
+    return cross_entropy(predicted.float(), targets[row].to(logits.device)[which], reduction="none")
 
 
 def _defined(values: Array) -> Array:

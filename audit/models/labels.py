@@ -32,7 +32,7 @@ class Scores(Computed):
     """Products of queries and keys on their way to the softmax."""
 
     query: Tensor  # [batch * head, query, head_dim]
-    key: Tensor  # [batch * head, key, head_dim]
+    columns: Tensor  # the keys as the product took them, [batch * head, head_dim, key]
     times: int  # how often each key head was repeated
     scores: Tensor  # [..., query, key], as far as they have come
     closed: bool = False  # a column that is no key was joined to them

@@ -1,4 +1,4 @@
-"""Runs a model once under watch, without gradients and with eager attention, and leaves it as it was."""
+"""Runs a model once under watch and with eager attention, and leaves it as it was."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -54,8 +54,8 @@ class Watcher:
         """A block ends, having made these additions to the residual stream."""
 
 
-def run(model: PreTrainedModel, fed: Fed, watcher: Watcher) -> Any:
-    """The output of `model` for `fed`.
+def run(model: PreTrainedModel, fed: Fed, watcher: Watcher, *, differentiable: bool = False) -> Any:
+    """The output of `model` for `fed`, on autograd's graph where `differentiable`.
 
     Fused attention kernels hide the pattern, so none is used: families that offer a choice run their own eager
     code, and where one calls scaled dot product attention all the same, it is taken apart into its products.
@@ -65,7 +65,13 @@ def run(model: PreTrainedModel, fed: Fed, watcher: Watcher) -> Any:
         MachineFault: the machine has too little memory for them.
     """
     location, tracer = _watched(model, watcher)
-    with torch.no_grad(), eager(model), sdpa_kernel(SDPBackend.MATH), location.followed(), tracer:
+    with (
+        torch.set_grad_enabled(differentiable),
+        eager(model),
+        sdpa_kernel(SDPBackend.MATH),
+        location.followed(),
+        tracer,
+    ):
         try:
             return model(**fed.inputs)
         except FAULTS as error:

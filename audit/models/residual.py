@@ -27,7 +27,7 @@ def sublayers(
     both updates were computed from the same input (a parallel block), and there is nothing between them. In
     post-norm blocks the stream is what the next update is added to, after the norm.
     """
-    after = _hidden(output, positions)
+    after = hidden_states(output, positions)
     place = next((i for i, added in enumerate(additions) if added.attention == attention), None)
     if after is None or place is None or additions[place].stream.numel() != after.numel():
         return None
@@ -50,7 +50,7 @@ def sublayers(
     )
 
 
-def _hidden(output: Any, positions: tuple[int, ...]) -> Tensor | None:
+def hidden_states(output: Any, positions: tuple[int, ...]) -> Tensor | None:
     """The hidden states among what a block returns, itself or the first of several; some families put time first."""
     if isinstance(output, dict):
         output = tuple(output.values())

@@ -48,13 +48,13 @@ def blocks(model: PreTrainedModel) -> list[Block]:
     Raises:
         UnusableInput: the model fails on random tokens.
     """
-    fed = _few_tokens(model)
+    fed = few_tokens(model)
     notes = _Notes(fed)
     run(model, fed, notes)
     return [block for block in notes.blocks if block.name or block.attentions or block.softmaxes]
 
 
-def _few_tokens(model: PreTrainedModel) -> Fed:
+def few_tokens(model: PreTrainedModel) -> Fed:
     """A short random batch; an encoder-decoder reads and writes different lengths, to tell its attentions apart."""
     ids = ordinary_ids(model)
     picked = torch.randint(len(ids), (ROWS, READ), generator=torch.Generator().manual_seed(0))

@@ -40,13 +40,18 @@ class Attention(NamedTuple):
 
     number: int  # in order of execution
     query: Tensor  # [batch * head, query, head_dim]
-    key: Tensor  # [batch * head, key, head_dim]
+    columns: Tensor  # the keys as the product took them, [batch * head, head_dim, key]
     value: Tensor  # [batch * head, key, value_dim]
     scores: Tensor  # after scale, bias and mask, [..., query, key]
     pattern: Tensor  # [batch * head, query, key]
     output: Tensor  # [batch * head, query, value_dim]
     repetitions: int  # of each key head
     again: Callable[[Tensor], Tensor]  # the output that another pattern would give
+
+    @property
+    def key(self) -> Tensor:
+        """The keys, [batch * head, key, head_dim]."""
+        return self.columns.mT
 
 
 class Addition(NamedTuple):
@@ -117,7 +122,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call] # untyped in t
             return self._attention(one.of, args, out, lambda p: func(*args[:-2], p, right, **kwargs))
         if one is not None and two is not None:
             times = two.times if isinstance(two, Repeated) else repetitions(right[None])
-            self._labels.put(out, Scores(self._labels.block, left, right.mT, times, out))
+            self._labels.put(out, Scores(self._labels.block, left, right, times, out))
         else:
             self._labels.put(out, self._multiplied(args))
         return out
@@ -128,7 +133,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call] # untyped in t
         pattern, value = args[-2:]
         number, self._attentions = self._attentions, self._attentions + 1
         out = self._on_attention(
-            Attention(number, of.query, of.key, value, of.scores, pattern, out, of.times, again)
+            Attention(number, of.query, of.columns, value, of.scores, pattern, out, of.times, again)
         )
         self._labels.forget_scores()
         self._labels.put(out, Attended(self._labels.block, number))

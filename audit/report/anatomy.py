@@ -162,7 +162,7 @@ def _scale(method: MethodRecord | None, cells: "chain[Cell]") -> Scale:
     """The metric's own span, so that a colour means the same in every report; open ends are the data's."""
     values = [cell.value for cell in cells if cell.value is not None] or [0.0]
     low, high = method.span if method else (min(values), None)
-    top = max(values) if high is None else high
+    low, top = min(values) if low is None else low, max(values) if high is None else high
     log = high is None and min(values) > 0 and max(values) / min(values) > _WIDE
     return Scale(method.unit if method else "", min(values) if log else low, top, log)
 

@@ -84,8 +84,9 @@ def _values(record: MethodRecord) -> str:
     low, high = record.span
     unit = "" if record.unit == "1" else f" ({record.unit})"
     until = "upwards" if high is None else f"to {number(high)}"
+    span = "any number" if low is None else f"{number(low)} {until}"
     axes = "each head" if record.axes == "head" else "each layer"
-    return f"{number(low)} {until}{unit}; one per sample for {axes}"
+    return f"{span}{unit}; one per sample for {axes}"
 
 
 def _rule(record: RuleRecord | None, check: Check) -> RuleBlock:

@@ -1,13 +1,13 @@
 """Observations made by hand: patterns with known answers, random ones, and the same ones with padding around them."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from audit.observations import AttentionObservation, ResidualObservation
+from audit.observations import PARTS, AttentionObservation, GradientObservation, ResidualObservation
 
 NAN = float("nan")
 
@@ -81,7 +81,7 @@ def padded_attention(observation: AttentionObservation, left: int, right: int) -
 def residual(after: Tensor, **more: Tensor | bool | None) -> ResidualObservation:
     """An observation of tokens [batch, token, width] that a block left as they were, without padding or sinks."""
     tokens = torch.ones(after.shape[:2], dtype=torch.bool)
-    fields: dict[str, Any] = {
+    named: dict[str, Any] = {
         "layer": 0,
         "opens_block": True,
         "tokens": tokens,
@@ -92,7 +92,7 @@ def residual(after: Tensor, **more: Tensor | bool | None) -> ResidualObservation
         "attention_update": None,
         "mlp_update": None,
     }
-    return ResidualObservation(**(fields | more))
+    return ResidualObservation(**(named | more))
 
 
 def random_residual(seed: int) -> ResidualObservation:
@@ -125,3 +125,47 @@ def padded_residual(observation: ResidualObservation, left: int, right: int) -> 
         sinks=pad(observation.sinks, (left, right)),
         **streams,
     )
+
+
+def gradient(**more: Tensor | bool | None) -> GradientObservation:
+    """An observation of one sample of three tokens, of which nothing was seen but what is given."""
+    named: dict[str, Any] = dict.fromkeys(
+        ("hidden", "hidden_gradient", "entering", "entering_gradient", "head_output", "head_gradient")
+    )
+    named |= {
+        "layer": 0,
+        "opens_block": True,
+        "tokens": torch.ones(1, 3, dtype=torch.bool),
+        "gradient_norms": torch.full((1, len(PARTS)), NAN, dtype=torch.float64),
+        "weight_norms": torch.full((1, len(PARTS)), NAN, dtype=torch.float64),
+    }
+    return GradientObservation(**(named | more))
+
+
+def random_gradient(seed: int) -> GradientObservation:
+    """Three samples of 20 tokens, 12 wide, and four heads of 5."""
+    generator = torch.Generator().manual_seed(seed)
+    hidden, hidden_gradient, entering, entering_gradient = torch.randn(4, 3, 20, 12, generator=generator)
+    head_output, head_gradient = torch.randn(2, 3, 4, 20, 5, generator=generator)
+    return gradient(
+        tokens=torch.ones(3, 20, dtype=torch.bool),
+        hidden=hidden,
+        hidden_gradient=hidden_gradient,
+        entering=entering,
+        entering_gradient=entering_gradient,
+        head_output=head_output,
+        head_gradient=head_gradient,
+        gradient_norms=torch.rand(3, len(PARTS), generator=generator, dtype=torch.float64),
+        weight_norms=torch.rand(3, len(PARTS), generator=generator, dtype=torch.float64),
+    )
+
+
+def padded_gradient(observation: GradientObservation, left: int, right: int) -> GradientObservation:
+    """The same samples with padding around them, and NaN in every token that no metric may read."""
+    wide = (0, 0, left, right)
+    streams: dict[str, Any] = {
+        field.name: pad(value, wide, value=NAN)
+        for field in fields(observation)
+        if isinstance(value := getattr(observation, field.name), Tensor) and value.dim() >= 3
+    }
+    return replace(observation, tokens=pad(observation.tokens, (left, right)), **streams)

@@ -21,7 +21,9 @@ MODULES = [
 METRICS: list[Metric] = [
     module.METRIC
     for module in MODULES
-    if isinstance(getattr(module, "METRIC", None), Metric) and module.METRIC.name not in UNSEEN
+    if isinstance(getattr(module, "METRIC", None), Metric)
+    and module.METRIC.name not in UNSEEN
+    and module.METRIC.observes != "gradient"  # MiniLM has no loss; these have a file of their own
 ]
 
 

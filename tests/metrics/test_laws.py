@@ -12,8 +12,20 @@ from torch import Tensor
 
 import audit.metrics
 from audit.definitions import Metric
-from audit.observations import AttentionObservation, ResidualObservation, WeightObservation
-from tests.metrics.synthetic import padded_attention, padded_residual, random_attention, random_residual
+from audit.observations import (
+    AttentionObservation,
+    GradientObservation,
+    ResidualObservation,
+    WeightObservation,
+)
+from tests.metrics.synthetic import (
+    padded_attention,
+    padded_gradient,
+    padded_residual,
+    random_attention,
+    random_gradient,
+    random_residual,
+)
 
 PIECES = {
     module.name: getattr(import_module(f"audit.metrics.{module.name}"), "METRIC", None)
@@ -21,25 +33,34 @@ PIECES = {
 }
 MODULES = sorted(name for name, metric in PIECES.items() if isinstance(metric, Metric))
 METRICS: list[Metric] = [PIECES[name] for name in MODULES]
-UNITS = {"fraction", "keys", "tokens", "rank", "1"}
+UNITS = {"fraction", "keys", "tokens", "rank", "nats", "1"}
 
-Observation = AttentionObservation | ResidualObservation
+Observation = AttentionObservation | ResidualObservation | GradientObservation
 ATTENTION: dict[str, Callable[[], Observation]] = {
     "bidirectional": lambda: random_attention(0),
     "causal": lambda: random_attention(1, causal=True),
     "cross": lambda: random_attention(2, cross=True),
 }
 RESIDUAL: dict[str, Callable[[], Observation]] = {"residual": lambda: random_residual(3)}
+GRADIENT: dict[str, Callable[[], Observation]] = {"gradient": lambda: random_gradient(5)}
+KINDS: dict[str, dict[str, Callable[[], Observation]]] = {
+    "attention": ATTENTION,
+    "residual": RESIDUAL,
+    "gradient": GRADIENT,
+    "weights": {},
+}
 CASES = [
     pytest.param(metric, make, id=f"{metric.name}-{kind}")
     for metric in METRICS
-    for kind, make in {"attention": ATTENTION, "residual": RESIDUAL, "weights": {}}[metric.observes].items()
+    for kind, make in KINDS[metric.observes].items()
 ]
 
 
 def _padded(observation: Observation, left: int, right: int) -> Observation:
     if isinstance(observation, AttentionObservation):
         return padded_attention(observation, left, right)
+    if isinstance(observation, GradientObservation):
+        return padded_gradient(observation, left, right)
     return padded_residual(observation, left, right)
 
 
@@ -87,7 +108,7 @@ def test_a_value_is_undefined_or_finite_and_inside_the_span(metric: Metric, make
     low, high = metric.span
 
     assert defined.isfinite().all()
-    assert (defined >= low - 1e-12).all()
+    assert low is None or (defined >= low - 1e-12).all()
     assert high is None or (defined <= high + 1e-12).all()
 
 
@@ -120,15 +141,21 @@ def test_a_metric_leaves_what_it_reads_untouched(metric: Metric, make: Callable[
             torch.testing.assert_close(getattr(observation, field.name), before)
 
 
+BROKEN = (
+    "pattern", "head_output", "scores", "before", "after", "attention_update", "mlp_update", "hidden", "entering",
+    "hidden_gradient", "entering_gradient", "gradient_norms",
+)  # fmt: skip
+
+
 @pytest.mark.parametrize(("metric", "make"), CASES)
 def test_a_sample_that_is_not_finite_is_undefined_and_alone_in_it(
     metric: Metric, make: Callable[[], Any]
 ) -> None:
     """NaN inside one sample makes its values NaN, raises nothing and touches no other sample."""
     observation, healthy = make(), metric.compute(make())
-    for field in ("pattern", "head_output", "scores", "before", "after", "attention_update", "mlp_update"):
+    for field in BROKEN:
         if (tensor := getattr(observation, field, None)) is not None:
-            tensor[1, ..., -1, :] = torch.nan
+            (tensor[1] if tensor.dim() == 2 else tensor[1, ..., -1, :])[...] = torch.nan
     value = metric.compute(observation)
 
     assert value[1].isnan().all()

@@ -57,6 +57,11 @@ def watched_once(model_type: str, task: Task) -> Watched:
     return Watched(model_type, task)
 
 
+def frozen(model_type: str, task: Task) -> PreTrainedModel:
+    """A tiny random model whose parameters have no gradients, as a loaded checkpoint's have none."""
+    return tiny_model(model_type, task).requires_grad_(requires_grad=False)
+
+
 def watch(model: PreTrainedModel, batch: Batch) -> tuple[tuple[LayerCoverage, ...], Kept, Pass]:
     """What is seen of `model` in one pass of `batch`."""
     layers, kept = survey(model), Kept()
