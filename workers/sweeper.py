@@ -19,6 +19,7 @@ from workers.schedule import dated
 from workers.settings import Settings
 
 _FOLDERS_EVERY: Final = 6  # sweeps
+_UNTOUCHED: Final = 86_400.0  # seconds after which nobody is expected to go on measuring
 _LOG = logging.getLogger(__name__)
 
 
@@ -114,7 +115,7 @@ class Sweeper:
                 shutil.rmtree(folder, ignore_errors=True)
 
         for folder in stores.partials(self._settings.store):
-            if time.time() - folder.stat().st_mtime > self._settings.retention:
+            if time.time() - folder.stat().st_mtime > _UNTOUCHED:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _is_running(self, job_id: str, attempt: int) -> bool:

@@ -92,6 +92,7 @@ class Worker:
         hint(self.app)
 
     def _stopping(self, **_: Any) -> None:
+        _LOG.info("stopping; an audit under way has %.0f s", self._settings.grace)
         self.slot.stopping.set()
         # without its server Celery would wait for it for ever; the lease runs out as after any death
         last = threading.Timer(self._settings.grace + FAREWELL, os._exit, (1,))

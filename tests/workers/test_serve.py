@@ -248,6 +248,15 @@ def test_instruments_answer_and_logs_are_json(served):
     assert any(line.get("outcome") == "published" and line["seconds"] > 0 for line in lines)
 
 
+def test_every_line_of_a_json_log_is_an_object_to_the_last(shell):
+    """Also what is said when it ends."""
+    shell.serve(ATTNAUDIT_LOG="json")
+    shell.ctrl_c()
+    lines = [json.loads(line) for line in shell.log().splitlines()]
+    assert any(line["message"].startswith("stopping") for line in lines)
+    assert lines[-1]["message"] == "server ended"
+
+
 def test_looking_at_the_queue_is_quick_and_imports_no_torch(shell):
     """`status` must not cost what an audit costs."""
     code = (

@@ -120,7 +120,7 @@ def test_folders_of_attempts_that_are_over_are_removed_and_others_stay(ledger, s
 
 
 def test_what_was_measured_and_never_taken_up_is_removed_in_time(settings, sweeper):
-    """As long as a job is remembered."""
+    """After a day without a change."""
     old, young = (stores.partial(settings.store, name) for name in ("old", "young"))
     for folder in (old, young):
         folder.mkdir(parents=True)

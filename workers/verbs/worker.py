@@ -1,5 +1,6 @@
 """`attnaudit worker`: one worker of a service whose Redis is elsewhere; `serve` starts its own."""
 
+import os
 from pathlib import Path
 
 import click
@@ -21,4 +22,5 @@ def worker(*, store: Path | None) -> int:
             f"ATTNAUDIT_MODEL_ROOT is {str(settings.model_root or '')!r}; set it to the folder that holds the checkpoints"
         )
     configure(settings)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Celery's farewells are no log lines
     return Worker(settings).run()
