@@ -55,8 +55,9 @@ class Sweeper:
 
     def sweep(self, *, folders: bool = True) -> None:
         """One look at everything."""
-        # after a restart of the server its workers get the time to renew what ran out meanwhile
-        if self._ledger.uptime() > self._settings.lease:
+        # after a restart of the server its workers get the time to renew what ran out meanwhile; half a lease is
+        # more than two heartbeats, and no longer: a server that restarts often must not keep lost jobs waiting
+        if self._ledger.uptime() > self._settings.lease / 2:
             for lost in self._ledger.expired():
                 self._take_back(lost)
         if folders:

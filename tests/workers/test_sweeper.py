@@ -100,12 +100,13 @@ def test_after_too_many_lost_workers_the_job_is_quarantined(ledger, settings, sw
     assert job.reason.count("its worker w was lost") == settings.max_attempts
 
 
-def test_right_after_a_restart_of_the_server_no_lease_is_taken(ledger, settings):
-    """Workers that live get the time to renew what ran out while the server was away."""
+@pytest.mark.parametrize(("uptime", "state"), [(9.0, "running"), (11.0, "queued")])
+def test_right_after_a_restart_of_the_server_no_lease_is_taken(ledger, settings, monkeypatch, uptime, state):
+    """Workers that live get half a lease to renew what ran out meanwhile; what is lost waits no longer."""
     abandoned(ledger)
-    patient = Sweeper(ledger, dataclasses.replace(settings, lease=1e9), waiting=lambda _: None)
-    patient.sweep()
-    assert ledger.job("job").state == "running"
+    monkeypatch.setattr(ledger, "uptime", lambda: uptime)
+    Sweeper(ledger, dataclasses.replace(settings, lease=20.0), waiting=lambda _: None).sweep()
+    assert ledger.job("job").state == state
 
 
 def test_folders_of_attempts_that_are_over_are_removed_and_others_stay(ledger, settings, sweeper):
