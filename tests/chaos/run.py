@@ -22,6 +22,7 @@ from workers.schedule.book import Schedules
 from workers.schedule.entries import Entry
 from workers.schedule.slots import slot_key, slot_name
 
+_TICKS = 3.0  # seconds; a scheduler looks every second
 _LEAST_PAUSE = 0.7  # seconds between blows, however quick the audits are
 
 
@@ -141,7 +142,6 @@ def _fired(client: Client, chaos: Chaos, since: float, now: float) -> tuple[Job,
     first = int(since // chaos.every + 1) * chaos.every
     due = [dt.datetime.fromtimestamp(slot, dt.UTC) for slot in range(first, int(now), chaos.every)]
     ids = ["slot-" + slot_key("beside", chaos.checkpoint, slot_name(slot)) for slot in due]
-    Schedules(client.ledger.redis, namespace="attnaudit").remove("beside")
 
     def all_are_there() -> bool:
         try:
@@ -149,7 +149,9 @@ def _fired(client: Client, chaos: Chaos, since: float, now: float) -> tuple[Job,
         except UnusableInput:
             return False
 
-    until(all_are_there, seconds=30, what="a slot that was due made no job")
+    until(all_are_there, seconds=60, what="a slot that was due made no job")
+    Schedules(client.ledger.redis, namespace="attnaudit").remove("beside")
+    time.sleep(_TICKS)  # whoever looked before it was removed has fired by then
     late = [job.id for job in client.jobs(limit=10_000) if job.id.startswith("slot-") and job.id not in ids]
     return _all_final(client, [*ids, *late], limit=120)
 
