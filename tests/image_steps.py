@@ -82,7 +82,10 @@ def bare_debian(work: Path, suite: str) -> Path:
         making = work / "making"
         shutil.rmtree(making, ignore_errors=True)
         private = ["unshare", "--mount", "--propagation", "private"]
-        subprocess.run([*private, "debootstrap", "--variant=minbase", suite, making], check=True)
+        kept = work / "packages"
+        kept.mkdir(exist_ok=True)
+        command = ["debootstrap", "--variant=minbase", f"--cache-dir={kept}", suite, making]
+        subprocess.run([*private, *command], check=True, stdout=subprocess.DEVNULL)
         making.rename(base)
     return base
 
@@ -222,7 +225,8 @@ def _plain(name: str) -> str:
 _SERVED = """
 {program} serve >/tmp/serve.log 2>&1 & pid=$!
 for _ in $(seq 60); do grep -q "ready: jobs" /tmp/serve.log && break; sleep 1; done
-{health} && echo the health check passes
+{health} || {{ cat /tmp/serve.log; exit 1; }}
+echo the health check passes
 {program} wait $({program} submit /models/BERT-tiny --depth quick --samples 16 --max-length 32 --seed 1) 2>&1 | tail -1
 kill -TERM $pid; wait $pid
 {health} 2>/dev/null || echo and fails once nothing runs
