@@ -134,9 +134,11 @@ def _sizes(made: Smaller) -> str:
     before, after = made.before.subject, made.after.subject
     files = [sum(file.bytes for file in subject.files) for subject in (before, after)]
     share = 1 - after.parameters / before.parameters
+    quantised = any(file.name.endswith(".gguf") for file in before.files)
+    note = f" (quantised before, {made.pruned.dtype} after)" if quantised else ""
     return (
         f"size      {before.blocks} blocks before, {after.blocks} after; parameters {before.parameters:,} before, "
-        f"{after.parameters:,} after (-{share:.1%}); files {size(files[0])} before, {size(files[1])} after"
+        f"{after.parameters:,} after (-{share:.1%}); files {size(files[0])} before, {size(files[1])} after{note}"
     )
 
 
