@@ -30,6 +30,12 @@ class Quantity:
     absent_when: str = "not defined on any sample"
     depths: tuple[str, ...] = ("quick", "standard", "full")  # depths that measure it by default
 
+    @property
+    def limits(self) -> str:
+        """Where it has no value, and what it rests on."""
+        rests = "Read from the weights: no text is involved. " if self.observes == "weights" else ""
+        return f"{rests}Without a value: {self.absent_when}."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric(Quantity):

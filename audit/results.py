@@ -214,6 +214,7 @@ class MethodRecord:
     healthy: str
     formula: str
     reference: str
+    limits: str = ""  # where it is not defined, and what it does not rest on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -252,4 +252,5 @@ def _method(metric: Quantity) -> MethodRecord:
         healthy=metric.healthy,
         formula=metric.formula,
         reference=metric.reference,
+        limits=metric.limits,
     )

@@ -76,6 +76,7 @@ def _method(name: str, record: MethodRecord) -> MethodBlock:
             Row(label="Reads", text=record.direction),
             Row(label="Healthy", text=record.healthy),
             Row(label="Source", text=record.reference),
+            *([Row(label="Limits", text=record.limits)] if record.limits else []),
         ),
     )
 
