@@ -9,7 +9,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: venv inputs demo test check tests sweep chaos bench image-steps wheel clean
+.PHONY: venv inputs demo test check tests sweep chaos figures bench image-steps wheel clean
 
 venv: .venv/ready
 
@@ -57,6 +57,10 @@ sweep: venv
 # Audits through the queue while children, workers, scheduler and server are killed at random.
 chaos: venv inputs
 	$(BIN)/python -m tests.chaos
+
+# The theory of random transformers against simulation, and the published figures with our numbers.
+figures: venv
+	$(BIN)/python -m tests.figures --out tests/pictures/theory.png
 
 bench: venv inputs
 	$(BIN)/python -m tests.bench

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from audit.results import Confirmation, Coverage, Evidence, Measurement, Null, Subject, Values
+from audit.trainability import Trainability
 
 if TYPE_CHECKING:  # listing rules and probes must not cost an import of torch
     from torch import Tensor
@@ -82,6 +83,7 @@ class Case:
     measurements: Mapping[str, Mapping[str, Measurement]]  # metric -> probe -> measurement
     thresholds: Mapping[str, float] = field(default_factory=dict)  # this rule's, from the policy
     nulls: Mapping[str, Mapping[str, Null]] = field(default_factory=dict)  # metric -> null -> what it reads
+    trainability: Trainability | None = None  # before training; None where the coverage says why not
 
     def texts(self) -> tuple[str, ...]:
         """Probes made of natural text: judgements of behaviour rest on these, never on the random control."""

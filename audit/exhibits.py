@@ -14,7 +14,8 @@ from audit.numerics import rounded
 from audit.observations import AttentionObservation, Batch, ResidualObservation
 from audit.probes.sampling import Feed
 from audit.redundancy import DropCurve
-from audit.results import Exhibit, Finding, LayerCoverage
+from audit.results import Exhibit, Finding, LayerCoverage, Skipped
+from audit.trainability import Diagram
 
 LARGEST = 64  # tokens; a larger heat map shows nothing more on a page
 MOST = 24  # patterns an audit keeps: the report is a digest, the measurements are the whole
@@ -74,6 +75,11 @@ def draw_curves(curves: Sequence[DropCurve], folder: Path) -> tuple[Exhibit, ...
         for curve in curves
         if curve.absent is None
     )
+
+
+def draw_diagram(diagram: Diagram | Skipped, folder: Path) -> tuple[Exhibit, ...]:
+    """The trainability diagram, written as JSON into `folder`."""
+    return (_file(folder, "diagram", diagram, kind="diagram"),) if isinstance(diagram, Diagram) else ()
 
 
 def _tokens(loaded: LoadedModel, sample: Batch) -> list[str] | None:

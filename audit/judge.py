@@ -19,6 +19,7 @@ from audit.results import (
     Severity,
     Subject,
 )
+from audit.trainability import Trainability
 
 # What is wrong with a head is said once, by the rule that says most; duplicate_head stands beside.
 PRECEDENCE = ("dead_head", "collapsed_head", "static_head", "dormant_head", "uniform_head")
@@ -44,6 +45,7 @@ def judge(
     *,
     reproduce: str,
     nulls: Mapping[str, Mapping[str, Null]] | None = None,
+    trainability: Trainability | None = None,
 ) -> Judged:
     """Findings in order of severity, layer and head; one check per rule; `reproduce` is the command to see it again."""
     findings: list[Finding] = []
@@ -57,6 +59,7 @@ def judge(
             measurements=measurements,
             thresholds=thresholds,
             nulls=nulls or {},
+            trainability=trainability,
         )
         judgement = rule.judge(case)
         checks.append(_check(rule, judgement))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from audit.redundancy import DropCurve
+from audit.trainability import Trainability
 
 SCHEMA_VERSION = "1.0"
 
@@ -289,6 +290,7 @@ class Audit:
     verdict: Verdict
     ablation: Ablation | None = None  # None where nothing was taken out
     nulls: dict[str, dict[str, Null]] = field(default_factory=dict)  # metric -> null -> what it reads
+    trainability: Trainability | None = None  # before training; None where the coverage says why not
     drop_curves: tuple[DropCurve, ...] = ()  # none where no ablation was asked for
 
 

@@ -13,9 +13,10 @@ from audit import plan as planning
 from audit import policy as policies
 from audit.definitions import Quantity
 from audit.errors import NothingObserved
-from audit.exhibits import draw_curves, draw_patterns
+from audit.exhibits import draw_curves, draw_diagram, draw_patterns
 from audit.feeding import cut, feeds_of, most_like_prose, probe_coverage, texts_of
 from audit.gradients import Gradients
+from audit.initial import initial
 from audit.interventions.confirm import Confirmations
 from audit.interventions.experiments import Texts, asked_for, confirmed, curves
 from audit.judge import borne_out, judge
@@ -45,6 +46,7 @@ from audit.results import (
 )
 from audit.similarity import Kernels, draw_similarity, kernels_of
 from audit.store import EXHIBITS, MEASUREMENTS
+from audit.trainability import Diagram
 
 
 class Measured(NamedTuple):
@@ -79,6 +81,8 @@ def run(
             asked.checkpoint, dtype=getattr(torch, asked.plan.dtype), device=asked.plan.device
         )
         feeds, unfed = feeds_of(asked, loaded)
+        untrained = initial(asked.checkpoint)
+        unfed += (untrained,) if isinstance(untrained, Skipped) else ()
         advance(1)
     if before:
         known = Measured(before.subject, before.coverage, before.measurements, before.nulls)
@@ -92,6 +96,7 @@ def run(
         asked.policy,
         reproduce=replay(asked.plan),
         nulls=known.nulls,
+        trainability=untrained.here if isinstance(untrained, Diagram) else None,
     )
     texts = texts_of(asked, loaded, feeds) if asked_for(asked.plan) else Texts(feeds, ())
     taken_out = confirmed(asked.plan, loaded, layers, texts, judged.findings, progress=progress)
@@ -111,6 +116,7 @@ def run(
         *draw_patterns(findings, loaded, feeds, layers, folder / EXHIBITS, show_text=asked.plan.show_text),
         *draw_similarity(kernels, feeds[0], layers, folder / EXHIBITS),
         *draw_curves(dropped, folder / EXHIBITS),
+        *draw_diagram(untrained, folder / EXHIBITS),
     )
     record = asked.policy.record(started.date())
     return Audit(
@@ -131,6 +137,7 @@ def run(
         verdict=policies.verdict(findings, judged.checks, asked.policy, record),
         ablation=_ablation(taken_out),
         nulls=known.nulls,
+        trainability=untrained.here if isinstance(untrained, Diagram) else None,
         drop_curves=dropped,
     )
 

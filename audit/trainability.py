@@ -75,7 +75,7 @@ class Trainability:
     """Where a configuration stands before any training, and what would move it; nothing of its weights enters."""
 
     model_type: str
-    placement: str  # of the norms: pre, post, sandwich, branch, none
+    placement: str | None  # of the norms: pre, post, sandwich, branch, none; None where the type is not known
     point: Point
     profile: Profile
     changes: tuple[Change, ...]

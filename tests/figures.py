@@ -12,6 +12,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from audit.theory.gradients import query_gradient
 from audit.theory.overlaps import own_overlap, row_entropy
 from audit.theory.phases import critical_inverse_temperature, critical_skip
 from audit.theory.propagation import propagate
@@ -37,6 +38,7 @@ from tests.theory.comparisons import (
 )
 
 _SHOWN = ("BERT 12", "GPT-2 12", "paper 50")  # shapes that the figure shows
+_SEEDS = 8
 _SIGMA_ONE = math.sqrt(math.log(2.0))  # score spread at which sigma_A = 1
 
 
@@ -49,6 +51,7 @@ def main() -> int:
     began, tables = time.perf_counter(), {}
     misses = _closed_forms()
     misses += _paper_settings(tables)
+    misses += _freezing_gradient()
     misses += _width((100, 200) if chosen.quick else (100, 200, 400, 800))
     compared = _similarities(tables, quick=chosen.quick)
     ratios = _gradients(tables, quick=chosen.quick)
@@ -120,6 +123,30 @@ def _paper_settings(tables: Tables) -> list[str]:
     return [] if np.abs(finite - infinite).max() < 0.02 else ["far below freezing both maps should agree"]
 
 
+def _freezing_gradient() -> list[str]:
+    """The W_Q gradient of unlike tokens over beta, in the paper's units: nothing below beta_c as T -> infinity."""
+    betas, lengths = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0), (512, 2048, 4096)
+    print(
+        "\n## ||dL/dW_Q||^2 T / (d^2 sqrt(log T)), unlike tokens and gradients, as a share of its largest\n"
+    )
+    print("| T | " + " | ".join(f"beta {b:g}" for b in betas) + " |\n|---" + "|---" * len(betas) + "|")
+    rows = []
+    for tokens in lengths:
+        spreads = [beta * math.sqrt(math.log(tokens)) for beta in betas]
+        row = [
+            query_gradient(
+                q=1.0, p=0.0, score_sd=s, tokens=tokens, width=512, key_gain=s, value_gain=1.0
+            ).total
+            for s in spreads
+        ]
+        rows.append(np.array(row) / max(row))
+        print(f"| {tokens} | " + " | ".join(f"{v:.3f}" for v in rows[-1]) + " |")
+    limit = np.array([max(0.0, 1.0 - math.sqrt(2.0) / beta) for beta in betas])
+    print("| T -> infinity | " + " | ".join(f"{v:.3f}" for v in limit / limit.max()) + " |")
+    fades = all(np.all(np.diff([row[n] for row in rows]) < 0) for n in (0, 1))
+    return [] if fades else ["below freezing the W_Q gradient should fade as T grows"]
+
+
 def _width(lengths: tuple[int, ...]) -> list[str]:
     """Spectral gap and stable rank of random Markov patterns (2410.07799)."""
     print("\n## Rank collapse in width, sigma_A = 1\n")
@@ -137,7 +164,9 @@ def _width(lengths: tuple[int, ...]) -> list[str]:
         scaled = " ".join(f"{v:.1f}" for v in (before - 1) * powers)
         kept = " ".join(f"{v:.0f}" for v in after)
         print(f"| {tokens} | {first:.4f} | {second:.4f} | {edge:.4f} | {scaled} | {kept} |")
-    if abs(first - 1) > 0.01 or abs(second / edge - 1) > 0.1:  # of the longest rows
+    if (
+        abs(first - 1) > 0.01 or abs(second / edge - 1) > 0.15
+    ):  # of the longest rows; 1/T corrections are 10% at 200
         misses.append(f"spectral gap at T = {tokens}")
     slopes = np.polyfit(np.log(lengths), np.log(rows), 1)[0]
     print(
@@ -157,12 +186,11 @@ def _similarities(tables: Tables, *, quick: bool) -> list[Compared]:
     print("|---|---|---|---|---|---|")
     found = []
     for case in quick_cases() if quick else cases():
-        seeds = 8 if quick or case.stack.depth > 24 else 16
-        c = compare(case, seeds, tables)
+        c = compare(case, _SEEDS, tables)
         old = np.abs(c.infinite - c.simulated).max()
         last = f"{c.theory[-1]:.3f}, {c.simulated[-1]:.3f}"
         print(
-            f"| {case.name} | {seeds} | {c.worst:.3f} | {old:.3f} | {c.error.max():.3f} | {last} |",
+            f"| {case.name} | {_SEEDS} | {c.worst:.3f} | {old:.3f} | {c.error.max():.3f} | {last} |",
             flush=True,
         )
         found.append(c)
@@ -180,7 +208,7 @@ def _gradients(tables: Tables, *, quick: bool) -> list[Ratio]:
             (0.1, 0.5, 1.0, 2.0, 3.0),
         )
     )
-    found = planted(12 if quick else 64, rhos=rhos, likenesses=likenesses, betas=betas)
+    found = planted(12 if quick else 32, rhos=rhos, likenesses=likenesses, betas=betas)
     print(
         "| one layer | " + " | ".join(f"beta {b:g}" for b in betas) + " |\n|---" + "|---" * len(betas) + "|"
     )
@@ -193,7 +221,7 @@ def _gradients(tables: Tables, *, quick: bool) -> list[Ratio]:
         for beta in (0.12,) if quick else (0.12, 1.0, 2.0):
             for pooled in (False, True):
                 kind = f"{name} 6 beta {beta:g}, {'mean token' if pooled else 'every token'}"
-                row = stacked(kind, shaped(depth=6, beta=beta), 8 if quick else 16, tables, pooled=pooled)
+                row = stacked(kind, shaped(depth=6, beta=beta), _SEEDS, tables, pooled=pooled)
                 print(
                     f"| {kind} | " + " ".join(f"{r.value:.2f} ({r.error:.2f})" for r in row) + " |",
                     flush=True,

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from audit.checkpoint.configuration import read_json
 from audit.checkpoint.digests import digest_of_files, file_digests
+from audit.checkpoint.json_files import read_json
 from audit.checkpoint.links import Place, place, real_file
 from audit.checkpoint.records import Adapter, TensorHeader
 from audit.checkpoint.safetensors_files import read_headers

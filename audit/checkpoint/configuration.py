@@ -1,6 +1,5 @@
-"""Reads config.json and refuses what transformers could not run natively, or could not run safely."""
+"""Refuses a config.json that transformers could not run natively, or could not run safely."""
 
-import json
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,10 +10,9 @@ from transformers import CONFIG_MAPPING
 
 from audit.checkpoint.forbidden import forbidden_keys, ignored_code
 from audit.checkpoint.quantised import refuse_quantised_configuration
-from audit.checkpoint.wording import first_line, listed, quoted
+from audit.checkpoint.wording import listed, quoted
 from audit.errors import RefusedCheckpoint
 
-_LARGEST_JSON = 100_000_000  # bytes; the limit that safetensors sets for its own JSON header
 # state-space, recurrent and Fourier mixing; hybrids are not here: what they have of attention is observed
 _WITHOUT_SOFTMAX = {
     "falcon_mamba": "a state-space model",
@@ -32,24 +30,6 @@ class Checked(NamedTuple):
 
     model_type: str
     remarks: tuple[str, ...]
-
-
-def read_json(path: Path, name: str) -> dict[str, Any]:
-    """The JSON object in a file; `name` is how messages call it. Raises RefusedCheckpoint.
-
-    Infinities and NaN, which transformers writes as `{"__float__": "Infinity"}`, become floats again.
-    """
-    if path.stat().st_size > _LARGEST_JSON:
-        raise RefusedCheckpoint(
-            f"{name!r} is larger than {_LARGEST_JSON} bytes: no such file is read as JSON"
-        )
-    try:
-        content = json.loads(path.read_bytes(), object_hook=_special_float)
-    except (ValueError, RecursionError) as error:  # also not UTF-8, or nested without end
-        raise RefusedCheckpoint(f"{name!r} is not JSON: {first_line(error)}; restore the file") from error
-    if not isinstance(content, dict):
-        raise RefusedCheckpoint(f"{name!r} holds a JSON {type(content).__name__}, not an object")
-    return content
 
 
 def checked(config: Mapping[str, Any], directory: Path) -> Checked:
@@ -93,10 +73,3 @@ def _known_type(config: Mapping[str, Any], directory: Path) -> str:
     raise RefusedCheckpoint(
         f"model type {model_type!r} is unknown to transformers {transformers.__version__}: {hint}"
     )
-
-
-def _special_float(entry: dict[str, Any]) -> Any:
-    tagged = entry.get("__float__")
-    if len(entry) == 1 and isinstance(tagged, str) and tagged in {"Infinity", "-Infinity", "NaN"}:
-        return float(tagged)
-    return entry

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from audit.checkpoint import adapter, gguf_files, pickle_files, safetensors_files
-from audit.checkpoint.configuration import checked, read_json
+from audit.checkpoint.configuration import checked
+from audit.checkpoint.json_files import read_json
 from audit.checkpoint.links import Place, real_file
 from audit.checkpoint.records import Form, TensorHeader
 from audit.checkpoint.wording import listed, quoted

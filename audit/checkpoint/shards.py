@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from audit.checkpoint.configuration import read_json
+from audit.checkpoint.json_files import read_json
 from audit.checkpoint.links import Place, real_file
 from audit.checkpoint.records import TensorHeader
 from audit.checkpoint.wording import listed, quoted

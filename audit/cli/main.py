@@ -5,7 +5,7 @@ import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
@@ -29,6 +29,7 @@ VERBS: Mapping[str, Verb] = {
         "audit.cli.prune:prune", "Write a smaller checkpoint without what an audit confirmed redundant."
     ),
     "report": Verb("audit.cli.report:report", "Draw the HTML and PDF of an audit again."),
+    "diagram": Verb("audit.cli.diagram:diagram", "Draw the trainability diagram of a configuration."),
     "list": Verb("audit.cli.stored:list_audits", "List the audits of a store."),
     "show": Verb("audit.cli.stored:show", "Show one audit of a store."),
     "metrics": Verb("audit.cli.pieces:metrics", "List what can be measured."),
@@ -64,14 +65,19 @@ class Verbs(click.Group):
         """The command of that name, imported now."""
         if cmd_name not in self._verbs:
             return None
-        module, attribute = self._verbs[cmd_name].target.split(":")
-        command: click.Command = getattr(import_module(module), attribute)
+        command: click.Command = imported(self._verbs[cmd_name].target)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Help lines from the table, without importing anything."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, verb.help) for name, verb in self._verbs.items()])
+
+
+def imported(target: str) -> Any:
+    """What `module:attribute` names, imported now and not before it is needed."""
+    module, attribute = target.split(":")
+    return getattr(import_module(module), attribute)
 
 
 def execute(group: click.Group, arguments: Sequence[str] | None = None) -> int:

@@ -12,6 +12,7 @@ from audit.report.page import Anatomy, Entry, Medium, Page
 from audit.report.places import map_of_layers, name_of
 from audit.report.redundancy import redundancy
 from audit.report.summary import summary
+from audit.report.trainability import section_of
 from audit.report.wording import counted
 from audit.results import Audit, Finding
 
@@ -74,6 +75,7 @@ def _anatomy(audit: Audit, folder: Path, shown: list[Finding], *, medium: Medium
         totals=anatomy.totals(audit),
         patterns=patterns,
         patterns_note=f"{counted(hidden, 'more pattern')} in the audit's folder, exhibits." if hidden else "",
+        trainability=section_of(audit, folder, medium=medium),
     )
 
 
@@ -110,6 +112,7 @@ def _contents(shown: list[Finding]) -> tuple[Entry, ...]:
     anatomy_parts = (
         Entry(target="heads", text="Heads"),
         Entry(target="depth", text="Depth"),
+        Entry(target="trainability", text="Trainability"),
         Entry(target="patterns", text="Patterns"),
     )
     return (

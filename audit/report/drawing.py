@@ -42,6 +42,7 @@ class Theme(NamedTuple):
                 "aria": False,
             },
             "legend": {**words, "aria": False},
+            "title": {"color": self.ink, "fontWeight": "normal"},
             "range": {"category": list(self.series)},
         }
 
@@ -87,20 +88,30 @@ def _picture(draw: Callable[[str, Theme], _Drawn], spec: Spec, *, dark: bool) ->
 
 @lru_cache(maxsize=128)  # HTML and PDF of one audit share their pictures
 def _png(spec: str, theme: Theme) -> _Drawn:
-    drawn = vl_convert.vegalite_to_png(spec, scale=_SHARPNESS, config=theme.config(), allowed_base_urls=[])
-    image = Image.open(io.BytesIO(drawn)).convert("RGB")  # opaque, and a fifth of the size
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    width, height = (str(side // _SHARPNESS) for side in image.size)
-    return _Drawn(_address("image/png", buffer.getvalue()), width, height)
+    data = png(spec, theme)
+    width, height = (str(side // _SHARPNESS) for side in Image.open(io.BytesIO(data)).size)
+    return _Drawn(_address("image/png", data), width, height)
 
 
 @lru_cache(maxsize=128)
 def _svg(spec: str, theme: Theme) -> _Drawn:
-    config = theme.config() | {"view": {"stroke": None, "fill": None}}
-    drawn = vl_convert.vegalite_to_svg(spec, config=config, allowed_base_urls=[])
+    drawn = svg(spec, theme, clear=True).decode()
     width, height = re.findall(r'\b(?:width|height)="([\d.]+)"', drawn)[:2]
     return _Drawn(_address("image/svg+xml", drawn.encode()), width, height)
+
+
+def png(spec: str, theme: Theme = LIGHT) -> bytes:
+    """A chart's specification, as JSON, drawn as an opaque PNG."""
+    drawn = vl_convert.vegalite_to_png(spec, scale=_SHARPNESS, config=theme.config(), allowed_base_urls=[])
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(drawn)).convert("RGB").save(buffer, "PNG")  # a fifth of the size
+    return buffer.getvalue()
+
+
+def svg(spec: str, theme: Theme = LIGHT, *, clear: bool = False) -> bytes:
+    """The same as SVG; `clear` leaves the ground of each chart to the page."""
+    config = theme.config() | ({"view": {"stroke": None, "fill": None}} if clear else {})
+    return vl_convert.vegalite_to_svg(spec, config=config, allowed_base_urls=[]).encode()
 
 
 def _address(kind: str, data: bytes) -> Markup:

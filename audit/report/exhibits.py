@@ -13,8 +13,9 @@ from audit.report.page import Figure, PatternSection, Row
 from audit.report.places import place
 from audit.report.wording import anchor, number, sentence
 from audit.results import Audit, Exhibit
+from audit.trainability import Diagram
 
-Content = TypeVar("Content", bound=msgspec.Struct)
+Content = TypeVar("Content")
 
 _LARGEST = 64  # tokens a side
 _LONGEST_TOKEN = 24
@@ -65,6 +66,15 @@ def read_exhibit(folder: Path, exhibit: Exhibit, kind: type[Content]) -> Content
         return f"not shown: {error}"
 
 
+def diagram_of(audit: Audit, folder: Path) -> Diagram | str:
+    """The trainability diagram the audit holds, or the reason why there is none to show."""
+    for exhibit in audit.exhibits:
+        if exhibit.kind == "diagram":
+            return read_exhibit(folder, exhibit, Diagram)
+    reasons = [each.reason for each in audit.coverage.skipped if each.metric == "trainability"]
+    return "; ".join(reasons) or "none was made"
+
+
 def pattern_sections(
     audit: Audit, folder: Path, *, limit: int, dark: bool, link: Callable[[str], str]
 ) -> tuple[PatternSection, ...]:
@@ -82,7 +92,7 @@ def pattern_anchor(exhibit: Exhibit) -> str:
 
 
 def _section(audit: Audit, folder: Path, exhibit: Exhibit, *, dark: bool, target: str) -> PatternSection:
-    found = read_pattern(folder, exhibit)
+    found = read_exhibit(folder, exhibit, Pattern)
     finding = Row(label=exhibit.finding, text="", target=target) if exhibit.finding and target else None
     if isinstance(found, str):
         return PatternSection(

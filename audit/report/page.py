@@ -127,6 +127,16 @@ class PatternSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrainabilitySection:
+    """Where the configuration stood before training, or the reason why that cannot be said."""
+
+    introduction: str
+    figure: Figure | None
+    words: tuple[str, ...]
+    notes: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MethodBlock:
     """How one metric is defined."""
 
@@ -176,6 +186,7 @@ class Anatomy:
     totals: tuple[Row, ...]
     patterns: tuple[PatternSection, ...]
     patterns_note: str
+    trainability: TrainabilitySection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

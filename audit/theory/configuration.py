@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from audit.errors import UnusableInput
 from audit.theory.activations import ACTIVATIONS
 from audit.theory.architecture import WIDEST_SD, Architecture, Initialisation, OutputScaling
-from audit.theory.families import Family, family
+from audit.theory.families import FAMILIES, Family, family
 from audit.theory.fields import Fields
 from audit.theory.nearest import coming_near
 
@@ -21,6 +21,7 @@ class Reading:
     """A configuration in the words of the theory, and how far to trust it."""
 
     model_type: str
+    known: bool  # whether the family is; else its norms and gates are guessed
     architecture: Architecture
     initialisation: Initialisation
     assumptions: tuple[str, ...]  # of the theory that fail here; empty = it covers this model
@@ -66,6 +67,8 @@ def from_config(
     initialisation = (
         _t5(fields, architecture) if kind == "t5" else _normal(fields, known, architecture, scaled)
     )
+    if fields.raw("is_encoder_decoder") is True:
+        remarks += ("only the encoder of the model is looked at",)
     if similarity is None:
         remarks += (
             "the tokens that enter are taken to be all different; repeated words raise their likeness",
@@ -75,6 +78,7 @@ def from_config(
     assumptions = tuple(filter(None, (known.assumption, *near.assumptions)))
     return Reading(
         model_type=kind or "unknown",
+        known=kind in FAMILIES,
         architecture=near.architecture,
         initialisation=near.initialisation,
         assumptions=assumptions,

@@ -52,7 +52,7 @@ def diagram(
     spans = [_axes(a, here.beta, axis, columns, rows) for axis in axes]
     standing = Trainability(
         model_type=reading.model_type,
-        placement=a.placement,
+        placement=a.placement if reading.known else None,
         point=here,
         profile=layers,
         changes=tried,

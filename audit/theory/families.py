@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from audit.errors import UnusableInput
 from audit.theory.architecture import OutputScaling, Placement
 
 
@@ -103,8 +104,19 @@ FAMILIES: dict[str, Family] = {
 }
 
 
+# state spaces, recurrences, Fourier mixing and hashing: nothing here that the theory could speak of
+WITHOUT_SOFTMAX = frozenset({"falcon_mamba", "fnet", "mamba", "mamba2", "rwkv", "xlstm", "yoso"})
+
+
 def family(model_type: str, *, rms: bool, gated: bool) -> Family:
-    """The family of a model type; for an unknown one a pre-LN decoder, with that assumption named."""
+    """The family of a model type; for an unknown one a pre-LN decoder, with that assumption named.
+
+    Raises UnusableInput for types without softmax attention: there is no nearest answer for these.
+    """
+    if model_type in WITHOUT_SOFTMAX:
+        raise UnusableInput(
+            f"model type {model_type!r} has no softmax attention: the theory has no answer for it"
+        )
     if model_type in FAMILIES:
         return FAMILIES[model_type]
     guessed = _LLAMA if rms or gated else _ROTARY

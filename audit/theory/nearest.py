@@ -6,6 +6,8 @@ from typing import NamedTuple
 from audit.theory.architecture import Architecture, Initialisation
 from audit.theory.fields import Fields
 
+_COVERED = {"full_attention", "sliding_attention", "chunked_attention", "attention", "moe", "mlp"}
+_LAYERS = ("layer_types", "layers_block_type", "block_types")
 CHECKED = 256  # tokens and channels from which the map has been held against simulation
 
 
@@ -26,6 +28,7 @@ def coming_near(fields: Fields, architecture: Architecture, initialisation: Init
         near = _full_keys(fields, near)
     if fields.flag("scale_attn_by_inverse_layer_idx", default=False):
         near = _noting(near, "scores are divided by the layer number; taken here as in the first layer")
+    near = _noting(near, *_other_mixers(fields), *_windows(fields, architecture.tokens))
     return near._replace(assumptions=near.assumptions + failing_assumptions(near.architecture))
 
 
@@ -77,5 +80,25 @@ def _full_keys(fields: Fields, near: Near) -> Near:
     )
 
 
-def _noting(near: Near, assumption: str) -> Near:
-    return near._replace(assumptions=(*near.assumptions, assumption))
+def _other_mixers(fields: Fields) -> tuple[str, ...]:
+    """Layers without softmax attention, in a hybrid."""
+    kinds = [str(kind) for name in _LAYERS for kind in fields.raw(name) or ()]
+    others = [kind for kind in kinds if kind not in _COVERED]
+    if others:
+        return (
+            f"{len(others)} of {len(kinds)} layers are {others[0]}: taken as if they were softmax attention",
+        )
+    period = fields.count("attn_layer_period")
+    return (f"one layer in {period} is softmax attention: taken as if all were",) if period > 1 else ()
+
+
+def _windows(fields: Fields, tokens: int) -> tuple[str, ...]:
+    """Rows that see fewer keys than the sequence has."""
+    window = fields.count("sliding_window")
+    if not 0 < window < tokens or fields.raw("use_sliding_window") is False:
+        return ()
+    return (f"some rows see a window of {window} keys: taken as if they saw all {tokens}",)
+
+
+def _noting(near: Near, *assumptions: str) -> Near:
+    return near._replace(assumptions=near.assumptions + assumptions)

@@ -7,8 +7,9 @@ import pytest
 from transformers import CONFIG_MAPPING
 from transformers.models.auto import modeling_auto
 
-from audit.checkpoint.configuration import checked, read_json
+from audit.checkpoint.configuration import checked
 from audit.checkpoint.forbidden import forbidden_keys
+from audit.checkpoint.json_files import read_json
 from audit.errors import RefusedCheckpoint
 
 

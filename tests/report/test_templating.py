@@ -13,6 +13,7 @@ from audit.errors import InternalFault
 from audit.report import page as page_module
 from audit.report import templating
 from audit.report.anatomy import head_sections
+from audit.report.sheet import Sheet
 from tests.report.example import example_audit
 
 FOLDER = templating.template_folder()
@@ -34,10 +35,11 @@ def records():
 
 
 def test_templates_use_every_name_of_the_page_and_no_other():
-    """The page's fields are the contract of the templates, in both directions."""
+    """The fields of both pages are the contract of the templates, in both directions."""
     audits = [name for name in PAGES if name != "batch.html"]
     used = set().union(*(meta.find_undeclared_variables(parsed(name)) for name in audits))
-    assert used - LOCAL == {field.name for field in fields(page_module.Page)}
+    offered = {field.name for page in (page_module.Page, Sheet) for field in fields(page)}
+    assert used - LOCAL == offered
 
 
 def test_no_field_of_any_block_is_without_use():

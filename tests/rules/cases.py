@@ -6,6 +6,7 @@ from typing import Any
 from audit import policy
 from audit.definitions import Case
 from audit.results import Coverage, LayerCoverage, Measurement, ProbeCoverage, Subject, Values
+from audit.trainability import Trainability
 
 
 def measured(value: Values, *, spread: float = 0.0, n: int = 32) -> Measurement:
@@ -55,6 +56,7 @@ def case(
     *,
     coverage: tuple[LayerCoverage, ...] | None = None,
     of: Subject | None = None,
+    untrained: Trainability | None = None,
 ) -> Case:
     """A case with the default policy's thresholds for `rule`."""
     names = sorted({probe for by_probe in measurements.values() for probe in by_probe} - {"weights"})
@@ -64,6 +66,7 @@ def case(
         coverage=Coverage(layers=coverage or layers(2, 2), skipped=(), probes=probes),
         measurements=measurements,
         thresholds=policy.load().thresholds.get(rule, {}),
+        trainability=untrained,
     )
 
 

@@ -35,6 +35,7 @@ def read(architecture: Architecture, initialisation: Initialisation) -> Reading:
     """As if a configuration had said so."""
     return Reading(
         model_type="none",
+        known=True,
         architecture=architecture,
         initialisation=initialisation,
         assumptions=failing_assumptions(architecture),

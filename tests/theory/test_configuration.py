@@ -169,12 +169,34 @@ def test_length_is_cut_to_the_positions_there_are():
         ({"kv_lora_rank": 64, "q_lora_rank": 128, "qk_rope_head_dim": 32}, "latent attention"),
         ({"scale_attn_by_inverse_layer_idx": True}, "divided by the layer number"),
         ({"use_qk_norm": True}, "normalised queries"),
+        (
+            {"layer_types": ["linear_attention"] * 9 + ["full_attention"] * 3},
+            "9 of 12 layers are linear_attention",
+        ),
+        ({"attn_layer_period": 8}, "one layer in 8 is softmax attention"),
+        ({"sliding_window": 128}, "a window of 128 keys"),
     ],
 )
 def test_what_the_theory_does_not_cover_is_answered_by_the_nearest(changes: dict[str, Any], word: str):
     """The failing assumption is named; there is an answer all the same."""
     reading = from_config(BERT | changes)
     assert any(word in line for line in reading.assumptions)
+
+
+@pytest.mark.parametrize("model_type", ["mamba", "rwkv", "fnet"])
+def test_what_has_no_softmax_has_no_answer(model_type: str):
+    """Refused by name; and a window as long as the sequence, or switched off, is no window."""
+    with pytest.raises(UnusableInput, match="no softmax attention"):
+        from_config(BERT | {"model_type": model_type})
+    assert not from_config(BERT | {"sliding_window": 4096}).assumptions
+    assert not from_config(BERT | {"sliding_window": 128, "use_sliding_window": False}).assumptions
+
+
+def test_of_two_stacks_the_encoder_is_looked_at():
+    """And the reader is told so."""
+    assert any(
+        "only the encoder" in line for line in from_config(BERT | {"is_encoder_decoder": True}).remarks
+    )
 
 
 def test_experts_and_latent_keys_change_the_sizes():

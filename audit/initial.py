@@ -1,0 +1,16 @@
+"""Where the configuration of a checkpoint stood before training, for its audit."""
+
+from audit.checkpoint.records import Checkpoint
+from audit.errors import UnusableInput
+from audit.results import Skipped
+from audit.theory.configuration import from_config
+from audit.theory.diagram import diagram
+from audit.trainability import Diagram
+
+
+def initial(checkpoint: Checkpoint) -> Diagram | Skipped:
+    """The trainability diagram of its configuration, or the reason why the theory has no answer."""
+    try:
+        return diagram(from_config(checkpoint.config))
+    except UnusableInput as error:
+        return Skipped(metric="trainability", reason=str(error))
