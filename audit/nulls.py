@@ -26,8 +26,8 @@ Measured = Mapping[str, Mapping[str, Measurement]]
 SPREADS = np.array([0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0, 40.0])
 DRAWS, LONGEST = 8, 128  # patterns per spread, and their tokens: a tenth of a second for each metric
 SHAPES = (
-    "attention_entropy", "attention_rank", "mass_columns", "rank_one_residual", "sigma_1", "sigma_2", "spectral_gap",
-    "stable_rank",
+    "attention_entropy", "attention_rank", "centred_sigma_1", "centred_sigma_2", "mass_columns", "rank_one_residual",
+    "sigma_1", "sigma_2", "spectral_gap", "stable_rank",
 )  # fmt: skip
 UNTRAINED = ("attention_entropy", "attention_rank", "head_output_norm", "sink_mass")
 SAMPLES = 4  # of one batch through a re-initialised model, whose heads are all alike

@@ -98,6 +98,28 @@ class AttentionObservation:
         return numerics.singular_values(self.mass)
 
     @cached_property
+    def centred_singular_values(self) -> Tensor:
+        """Singular values of what each pattern has beyond even attention under its mask, largest first."""
+        return numerics.singular_values(self.mass - self.evenness)
+
+    @cached_property
+    def evenness(self) -> Tensor:
+        """The even pattern of the same mask, 1/n on each of the n keys a row may see, float64."""
+        return self.seen / self.visible_keys.double().clamp_min(1)[..., None]
+
+    @cached_property
+    def score_deviation(self) -> Tensor | None:
+        """Standard deviation of the scores of each row over the keys it may see, float64 [batch, head, query]."""
+        if self.scores is None:
+            return None
+        count = self.visible_keys.clamp_min(1)
+        scores = torch.where(self.seen, self.scores, 0.0).double()
+        mean = scores.sum(-1) / count
+        squares = torch.linalg.vecdot(scores, scores) / count
+        deviation: Tensor = (squares - mean.square()).clamp_min(0.0).sqrt()
+        return deviation
+
+    @cached_property
     def received(self) -> Tensor:
         """Mean mass each key receives from the rows that may see it, float64 [batch, head, key]."""
         return self.mass.sum(-2) / self.seen.sum(-2).clamp_min(1)
@@ -134,6 +156,11 @@ class ResidualObservation:
     after: Tensor  # leaving the block
     attention_update: Tensor | None  # what the attention sublayer added
     mlp_update: Tensor | None  # what the MLP sublayer added
+
+    @cached_property
+    def token_singular_values(self) -> Tensor:
+        """Singular values of the tokens leaving the block, [token, width] of each sample, largest first."""
+        return numerics.singular_values(torch.where(self.tokens[..., None], self.after.double(), 0.0))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """How far the scores of a head differ from key to key."""
 
-import torch
 from torch import Tensor
 
 from audit.definitions import Metric
@@ -11,13 +10,9 @@ from audit.observations import AttentionObservation
 
 def score_spread(observation: AttentionObservation) -> Tensor:
     """Mean over rows of the standard deviation of a head's scores over the keys a row may see, [batch, head]."""
-    if observation.scores is None:
+    spread = observation.score_deviation
+    if spread is None:
         return undefined(observation.pattern, *observation.pattern.shape[:2])
-    count = observation.visible_keys.clamp_min(1)
-    scores = torch.where(observation.seen, observation.scores, 0.0).double()
-    mean = scores.sum(-1) / count
-    squares = torch.linalg.vecdot(scores, scores) / count
-    spread = (squares - mean.square()).clamp_min(0.0).sqrt()
     return masked_mean(spread, observation.visible_keys >= LEAST_KEYS, -1)
 
 

@@ -1,18 +1,16 @@
 """Share of the possible dimensions that the tokens leaving a block really use."""
 
-import torch
 from torch import Tensor
 
 from audit.definitions import Metric
-from audit.numerics import row_entropy, singular_values
+from audit.numerics import row_entropy
 from audit.observations import ResidualObservation
 
 
 def token_effective_rank(observation: ResidualObservation) -> Tensor:
     """Effective rank of the tokens leaving the block over the most it could be, fraction [batch]."""
-    tokens = torch.where(observation.tokens[..., None], observation.after.double(), 0.0)
-    most = observation.tokens.sum(-1).clamp_max(tokens.shape[-1])
-    return row_entropy(singular_values(tokens)).exp() / most
+    most = observation.tokens.sum(-1).clamp_max(observation.after.shape[-1])
+    return row_entropy(observation.token_singular_values).exp() / most
 
 
 METRIC = Metric(

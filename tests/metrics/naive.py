@@ -186,6 +186,29 @@ def _token_rank(vectors: Array) -> float:
     return float(np.exp(_entropy([float(s / values.sum()) for s in values]))) / min(vectors.shape)
 
 
+def _centred(head: Head) -> Array:
+    """Singular values of the pattern less the even one."""
+    even = np.array([seen / seen.sum() for seen in head.seen])
+    return np.asarray(np.linalg.svd(head.pattern - even, compute_uv=False), dtype=np.float64)
+
+
+def _stable(vectors: Array) -> float:
+    gram = vectors @ vectors.T
+    return float((gram**2).sum() / np.linalg.norm(gram, 2) ** 2)
+
+
+def _beyond(vectors: Array) -> Array:
+    return vectors - vectors.mean(0)
+
+
+def _composite(vectors: Array) -> float:
+    return float(np.sqrt(np.linalg.norm(vectors, 1) * np.linalg.norm(vectors, np.inf)))
+
+
+def _without(stream: Stream, vectors: Array) -> Array:
+    return np.delete(vectors, stream.sinks, axis=0)
+
+
 HEADS: dict[str, Callable[[Head], float]] = {
     "attention_entropy": lambda head: _entropy_over(head, []),
     "attention_entropy_without_sinks": lambda head: _entropy_over(head, head.sinks),
@@ -199,6 +222,8 @@ HEADS: dict[str, Callable[[Head], float]] = {
     "sigma_1": lambda head: float(_spectrum(head)[0]),
     "sigma_2": lambda head: float(_spectrum(head)[1]),
     "spectral_gap": lambda head: float(_spectrum(head)[0] - _spectrum(head)[1]),
+    "centred_sigma_1": lambda head: float(_centred(head)[0]),
+    "centred_sigma_2": lambda head: float(_centred(head)[1]),
     "stable_rank": lambda head: float((head.pattern**2).sum() / np.linalg.norm(head.pattern, 2) ** 2),
     "attention_rank": _rank,
     "mass_columns": _mass_columns,
@@ -216,5 +241,21 @@ STREAMS: dict[str, Callable[[Stream], float]] = {
         np.delete(stream.after, stream.sinks, axis=0)
     ),
     "token_effective_rank": lambda stream: _token_rank(stream.after),
+    "token_stable_rank": lambda stream: _stable(stream.after),
+    "token_stable_rank_without_sink": lambda stream: _stable(_without(stream, stream.after)),
+    "mean_token_energy": lambda stream: (
+        _norm(_without(stream, stream.after).mean(0)) ** 2
+        / _mean([_norm(token) ** 2 for token in _without(stream, stream.after)])
+    ),
+    "token_residual": lambda stream: float(
+        np.linalg.norm(_beyond(stream.after)) / np.linalg.norm(stream.after)
+    ),
+    "token_residual_1_inf": lambda stream: _composite(_beyond(stream.after)) / _composite(stream.after),
+    "angle_exponent": lambda stream: float(
+        np.log(
+            (1 - _similarity(_without(stream, stream.after)))
+            / (1 - _similarity(_without(stream, stream.before)))
+        )
+    ),
     "massive_activation": lambda stream: float(np.abs(stream.after).max() / np.median(np.abs(stream.after))),
 }

@@ -48,6 +48,8 @@ KNOWN = {
     "even over all keys": Known(
         attention(_even(T, causal=False)),
         {
+            "centred_sigma_1": 0,
+            "centred_sigma_2": 0,
             "attention_entropy": 1,
             "attention_entropy_without_sinks": 1,
             "effective_keys": T,
@@ -68,6 +70,8 @@ KNOWN = {
     "even over past keys": Known(
         attention(_even(T, causal=True), causal=True),
         {
+            "centred_sigma_1": 0,
+            "centred_sigma_2": 0,
             "attention_entropy": 1,
             "attention_entropy_without_sinks": 1,
             "effective_keys": (T + 1) / 2,
@@ -83,6 +87,8 @@ KNOWN = {
     "identity": Known(
         attention(torch.eye(T, dtype=torch.float64)),
         {
+            "centred_sigma_1": 1,
+            "centred_sigma_2": 1,
             "attention_entropy": 0,
             "attention_entropy_without_sinks": 0,
             "effective_keys": 1,
@@ -103,6 +109,8 @@ KNOWN = {
     "all on the first key": Known(
         attention(_sink()),
         {
+            "centred_sigma_1": (T - 1) ** 0.5,
+            "centred_sigma_2": 0,
             "attention_entropy": 0,
             "attention_entropy_without_sinks": NAN,
             "effective_keys": 1,

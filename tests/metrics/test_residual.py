@@ -1,5 +1,6 @@
 """Metrics of the residual stream on streams whose answers are known on paper."""
 
+import math
 from importlib import import_module
 
 import pytest
@@ -180,3 +181,54 @@ def test_the_similarity_of_random_tokens_is_that_of_their_common_vector() -> Non
 
     assert _value("token_similarity", residual(noise + common)) == pytest.approx(0.5, abs=0.02)
     assert _value("token_similarity", random_residual(0)) > 0.2
+
+
+@pytest.mark.parametrize(
+    ("tokens", "rank", "residual_ratio"),
+    [
+        (torch.eye(4)[None], 4.0, 0.75**0.5),
+        (torch.ones(1, 5, 3), 1.0, 0.0),
+        (torch.tensor([[[1.0, 0.0], [-1.0, 0.0]]]), 1.0, 1.0),
+        (torch.tensor([[[2.0, 0.0], [0.0, 1.0]]]), 17 / 16, (5 / 2 / 5) ** 0.5),
+        (torch.zeros(1, 3, 4), NAN, NAN),
+    ],
+    ids=["orthonormal", "all alike", "opposite", "unequal", "zero"],
+)
+def test_stable_rank_and_residual_of_known_tokens(tokens: Tensor, rank: float, residual_ratio: float) -> None:
+    """s^4 over the largest; the mean taken out; together with the energy of the mean it is all there is."""
+    observation = residual(tokens)
+
+    _same(rank, "token_stable_rank", observation)
+    _same(rank, "token_stable_rank_without_sink", observation)
+    _same(residual_ratio, "token_residual", observation)
+    _same(1 - residual_ratio**2, "mean_token_energy", observation)
+
+
+def test_the_norm_of_the_theorem_is_of_columns_and_rows() -> None:
+    """Tokens (3, 1) and (1, 1): beyond their mean +-(1, 0); sqrt(2 x 1) over sqrt(4 x 4)."""
+    _same(2**0.5 / 4, "token_residual_1_inf", residual(torch.tensor([[[3.0, 1.0], [1.0, 1.0]]])))
+    _same(0.0, "token_residual_1_inf", residual(torch.ones(1, 5, 3)))
+    _same(NAN, "token_residual_1_inf", residual(torch.zeros(1, 5, 3)))
+
+
+def test_a_sink_is_left_out_of_rank_and_mean() -> None:
+    """One huge token forces rank one; the others span three directions."""
+    tokens = torch.eye(4)[None].clone()
+    tokens[0, 0] *= 1000.0
+    sinks = torch.tensor([[True, False, False, False]])
+
+    assert _value("token_stable_rank", residual(tokens, sinks=sinks)) == pytest.approx(1.0)
+    _same(3.0, "token_stable_rank_without_sink", residual(tokens, sinks=sinks))
+    _same(1 / 3, "mean_token_energy", residual(tokens, sinks=sinks))
+
+
+def test_the_angle_exponent_is_how_tokens_come_together() -> None:
+    """From right angles (1 - c = 1) to 60 degrees (1/2): -ln 2; backwards: ln 2; nothing where all are alike."""
+    right = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
+    sixty = torch.tensor([[[1.0, 0.0], [0.5, 0.75**0.5]]])
+    together = residual(sixty, before=right)
+
+    assert _value("angle_exponent", together) == pytest.approx(-math.log(2), rel=1e-6)
+    assert _value("angle_exponent", residual(right, before=sixty)) == pytest.approx(math.log(2), rel=1e-6)
+    _same(NAN, "angle_exponent", residual(right, before=torch.ones(1, 2, 2)))
+    _same(NAN, "angle_exponent", residual(sixty, before=right, opens_block=False))

@@ -1,0 +1,33 @@
+"""Stable rank of the tokens that leave a block, sink tokens left out."""
+
+import torch
+from torch import Tensor
+
+from audit.definitions import Metric
+from audit.numerics import singular_values
+from audit.observations import ResidualObservation
+
+
+def token_stable_rank_without_sink(observation: ResidualObservation) -> Tensor:
+    """Stable rank of the Gram matrix of the tokens that are no sink of the layer, rank [batch]."""
+    kept = (observation.tokens & ~observation.sinks)[..., None]
+    energy = singular_values(torch.where(kept, observation.after.double(), 0.0)).square()
+    return (energy / energy[..., :1]).square().sum(-1)
+
+
+METRIC = Metric(
+    name="token_stable_rank_without_sink",
+    title="Token stable rank without sinks",
+    summary="Number of directions along which the tokens but the sinks are about as strong as along the strongest.",
+    observes="residual",
+    axes="layer",
+    unit="rank",
+    span=(1.0, None),
+    direction="1 is rank collapse in width: all tokens but the sinks on one line.",
+    healthy="No published band for trained models; a strong common direction, which healthy models have, brings it near 1.",
+    formula="token_stable_rank over the tokens that are not in the sinks of any head of the layer",
+    reference="Nait Saada, Naderi and Tanner, ICML 2025, Mind the Gap, arXiv 2410.07799; sinks left out after Queipo-de-Llano et al. 2025",
+    compute=token_stable_rank_without_sink,
+    absent_when="every token is a sink, or the tokens are all zero",
+    depths=("standard", "full"),
+)
