@@ -159,9 +159,18 @@ def pip_configuration(folder: Path) -> tuple[dict[str, str], list[tuple[str, Pat
     for line in listed.stdout.splitlines():
         name, _, value = line.partition("=")
         settings["PIP_" + name.rpartition(".")[2].upper().replace("-", "_")] = value.strip("'\"")
-    named = [word.removeprefix("file://") for value in settings.values() for word in value.split()]
-    sources = {Path(word) for word in (*named, "/etc/resolv.conf", "/etc/hosts") if word.startswith("/")}
-    mounts = [(str(source), source) for source in sorted(sources) if source.exists()]
+    mounts = [("/etc/resolv.conf", Path("/etc/resolv.conf")), ("/etc/hosts", Path("/etc/hosts"))]
+    for name, value in settings.items():
+        for word in value.split():
+            source = Path(word.removeprefix("file://"))
+            if source.is_file():  # elsewhere: a package may bring a file of that name
+                mounts.append((f"/run/configured/{len(mounts)}", source))
+                settings[name] = settings[name].replace(word, mounts[-1][0])
+            elif source.is_absolute() and source.is_dir():
+                folder_of_all = (
+                    source.parent if word.startswith("file:") else source
+                )  # an index links to its neighbours
+                mounts.append((str(folder_of_all), folder_of_all))
     for target, source in mounts:
         place = folder / target.lstrip("/")
         place.parent.mkdir(parents=True, exist_ok=True)
