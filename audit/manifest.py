@@ -27,7 +27,7 @@ _KEYS: Final = _OPTIONS | {"path"}
 class Item:
     """One checkpoint to audit; paths are seen from the working folder."""
 
-    name: str  # as the manifest has it
+    name: str  # the path as the manifest has it, and what tells it from others of the same path
     checkpoint: str
     plan: Plan
     policy: str | None = None
@@ -60,7 +60,7 @@ def read(path: Path, options: Mapping[str, Any] | None = None) -> Manifest:
         raise UnusableInput(f"{_called(path)} names {len(rows)} checkpoints; a batch has 1 to {_MOST:,}")
     items = [_item(base, given | row, where=f"{_called(path)}, {where}") for where, row in rows]
     _refuse_twins(path, items, [where for where, _ in rows])
-    return Manifest(name=name, items=tuple(items))
+    return Manifest(name=name, items=tuple(_told_apart(items)))
 
 
 def _rows(path: Path) -> tuple[str, list[tuple[str, dict[str, Any]]]]:
@@ -159,6 +159,28 @@ def _refuse_twins(path: Path, items: Sequence[Item], places: Sequence[str]) -> N
     for item, place in zip(items, places, strict=True):
         if (other := first.setdefault(item, place)) != place:
             raise UnusableInput(f"{_called(path)}: {place} repeats {other}")
+
+
+def _told_apart(items: Sequence[Item]) -> Iterator[Item]:
+    """The items, those of one checkpoint named with the options in which they differ."""
+    groups: dict[str, list[dict[str, str]]] = {}
+    for item in items:
+        groups.setdefault(item.name, []).append(_options(item))
+    differing = {
+        name: [key for key in alike[0] if len({options[key] for options in alike}) > 1]
+        for name, alike in groups.items()
+    }
+    for item in items:
+        own = _options(item)
+        told = ", ".join(f"{key} {own[key]}" for key in differing[item.name])
+        yield dataclasses.replace(item, name=f"{item.name} ({told})") if told else item
+
+
+def _options(item: Item) -> dict[str, str]:
+    """Each option as a word or two; files by their last name."""
+    options = {**dataclasses.asdict(item.plan), "policy": item.policy, "adapter": item.adapter}
+    lists = {key: value if isinstance(value, tuple) else (value,) for key, value in options.items()}
+    return {key: " ".join(Path(str(part)).name for part in parts) for key, parts in lists.items()}
 
 
 def _known(row: Mapping[str, Any], known: frozenset[str], where: str) -> None:

@@ -52,6 +52,15 @@ def test_a_csv_manifest_says_the_same(tmp_path):
     assert second.plan == Plan(samples=16)
 
 
+def test_rows_of_the_same_checkpoint_are_told_apart(tmp_path):
+    """By what differs between them, and only that."""
+    path = written(tmp_path, "m.csv", "path,seed,depth,samples\na,1,quick,4\na,2,quick,4\nb,1,full,4\n")
+    assert [item.name for item in read(path).items] == ["a (seed 1)", "a (seed 2)", "b"]
+    path = written(tmp_path, "n.csv", "path,adapter,probes\na,x/one,prose\na,x/two,prose;code\n")
+    first, second = (item.name for item in read(path).items)
+    assert (first, second) == ("a (probes prose, adapter one)", "a (probes prose code, adapter two)")
+
+
 def test_a_folder_is_its_checkpoints_in_the_order_a_reader_counts(tmp_path):
     """Configurations and GGUF files right below; whatever else lies there is no checkpoint."""
     for name in ("step-10", "step-9", "logs", ".hidden"):
