@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from audit import manifest as manifests
 from audit.batch import FOLDER, Row
@@ -25,7 +24,7 @@ from workers.message import Message
 from workers.paths import relative
 from workers.serve.notice import served_root
 from workers.settings import from_environment
-from workers.verbs.common import client_for
+from workers.verbs.common import bars_on, client_for
 
 
 @click.command()
@@ -117,13 +116,7 @@ def _message(item: Item, root: Path | None, *, pdf: bool, force: bool, priority:
 def _shown() -> Iterator[Callable[[Standing], None]]:
     """A bar of ended jobs on a terminal; nothing elsewhere."""
     console = Console(file=sys.stderr)
-    columns = (
-        TextColumn("{task.description:<34}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+    with bars_on(console) as bars:
         bar = bars.add_task("queued", total=None)
         yield lambda standing: bars.update(
             bar, description=_said(standing), completed=standing.ended, total=standing.states.total()

@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 import msgspec
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
 from workers.client import Client
@@ -68,6 +69,17 @@ def print_table(table: Table | str) -> None:
     """To standard output; nothing is cut where it is not a terminal."""
     console = Console(markup=False)  # names of checkpoints are text
     (console if console.is_terminal else Console(width=_WIDE, markup=False)).print(table, highlight=False)
+
+
+def bars_on(console: Console) -> Progress:
+    """Bars of what is waited for; none where `console` is no terminal."""
+    columns = (
+        TextColumn("{task.description:<34}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    return Progress(*columns, console=console, disable=not console.is_terminal)
 
 
 def progress_of(job: Job) -> str:

@@ -8,12 +8,11 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from audit.outcomes import worst
 from workers.jobs import Job
 from workers.outcomes import code_of
-from workers.verbs.common import client_for, json_option, print_json, record, store_option
+from workers.verbs.common import bars_on, client_for, json_option, print_json, record, store_option
 
 
 @click.command()
@@ -52,13 +51,7 @@ def _shown() -> Iterator[Callable[[Job], None]]:
     if not console.is_terminal:
         yield _lines(console)
         return
-    columns = (
-        TextColumn("{task.description:<34}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console) as bars:
+    with bars_on(console) as bars:
         bar = bars.add_task("queued", total=None)
         yield lambda job: bars.update(bar, description=_state(job), **_progress(job))
 
