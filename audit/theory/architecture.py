@@ -99,7 +99,7 @@ class Initialisation:
         for name in _SPREADS:
             _check_number(name, getattr(self, name), 0.0, WIDEST_SD)
         _check_number("bias_variance", self.bias_variance, 0.0, WIDEST_SD**2)
-        _check_number("q0", self.q0, 1e-12, 1e12)
+        _check_number("q0", self.q0, 1e-60, 1e12)
         _check_number("p0", self.p0, 0.0, self.q0)
 
     @property

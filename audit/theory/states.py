@@ -35,7 +35,7 @@ class State(NamedTuple):
     @property
     def similarity(self) -> Array:
         """Cosine rho = p/q of two late tokens."""
-        return np.minimum(self.p / self.q, 1.0)
+        return np.minimum(self.p / np.maximum(self.q, 1e-300), 1.0)
 
     @property
     def late(self) -> "State":

@@ -34,7 +34,7 @@ def _idle(words: list[str]) -> str:
 
 def _side(here: Point, layers: Profile) -> str:
     first, last = layers.similarity[0], here.similarity
-    path = f"two tokens have cosine {first:.2f} on entry and {_cosine(last)} after {here.depth} blocks"
+    path = f"two tokens have cosine {first:.2f} on entry and {_cosine(last)} after {here.depth} block{'s' if here.depth > 1 else ''}"
     if here.phase == "rank collapse":
         return (
             f"Rank collapse at initialisation: {path}, so hardly anything tells them apart and next to no gradient "

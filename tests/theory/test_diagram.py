@@ -238,6 +238,17 @@ def test_equal_tokens_cannot_be_told_apart_by_attention():
     assert any("all equal" in line for line in found.here.words)
 
 
+@pytest.mark.parametrize("config", [BERT, GPT2], ids=lambda config: config["model_type"])
+@pytest.mark.parametrize("spread", [1e-10, 9.9])
+def test_absurd_spreads_give_numbers_all_the_same(config: dict[str, object], spread: float):
+    """Weights of next to nothing or of ten: no division by zero, no NaN."""
+    found = diagram(from_config(config | {"initializer_range": spread}), columns=3, rows=3)
+    assert all(0 <= value <= 1 for value in found.here.profile.similarity)
+    assert all(
+        0 <= value <= 1 for plane in found.planes for row in plane.infinite.similarity for value in row
+    )
+
+
 def test_frozen_attention_is_called_so():
     """Large W_Q and W_K at a short depth."""
     found = diagram(
