@@ -187,6 +187,8 @@ def _written(
             made.save_pretrained(folder)
             if loaded.tokenizer is not None:
                 loaded.tokenizer.save_pretrained(folder)
+            for path in folder.iterdir():  # weights are written for their owner only
+                path.chmod((folder / "config.json").stat().st_mode)
             difference = _difference(folder, loaded, layers, cut)
             if not difference <= NEAR[dtype]:
                 raise UnusableInput(

@@ -163,6 +163,9 @@ def test_a_folder_in_use_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "used").mkdir()
     prune(loaded(subject.model, "causal"), tmp_path / "used", layers=subject.layers, blocks=[0])
     assert (tmp_path / "used" / "model.safetensors").exists()
+    assert (
+        len({path.stat().st_mode for path in (tmp_path / "used").iterdir()}) == 1
+    )  # who reads one reads all
 
 
 def test_the_model_is_left_as_it_was(tmp_path: Path) -> None:
