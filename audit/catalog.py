@@ -1,6 +1,6 @@
 """Finds metrics, rules and probes by file; the only dynamic import of the library.
 
-A piece is a module which holds METRIC, RULE or PROBE; one without is a helper of its neighbours. A module that cannot
+A piece is a module which holds METRIC, RULE, PROBE or PAIRS; one without is a helper of its neighbours. A module that cannot
 be imported, or whose piece is not named after its file, is an error that names the file: never a warning.
 """
 
@@ -13,10 +13,10 @@ from typing import TypeVar
 import audit.metrics
 import audit.probes
 import audit.rules
-from audit.definitions import Probe, Quantity, Rule
+from audit.definitions import PairProbe, Probe, Quantity, Rule
 from audit.errors import InternalFault, unknown_name
 
-Piece = TypeVar("Piece", Quantity, Probe, Rule)
+Piece = TypeVar("Piece", Quantity, PairProbe, Probe, Rule)
 
 
 @cache
@@ -35,6 +35,12 @@ def rules() -> dict[str, Rule]:
 def probes() -> dict[str, Probe]:
     """Every built-in probe by name, sorted."""
     return _pieces(audit.probes, "PROBE", Probe)
+
+
+@cache
+def pairs() -> dict[str, PairProbe]:
+    """Every built-in probe of demographic pairs by name, sorted."""
+    return _pieces(audit.probes, "PAIRS", PairProbe)
 
 
 def chosen(kind: str, names: tuple[str, ...], known: dict[str, Piece]) -> dict[str, Piece]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
+from audit.demographics import Skew
 from audit.results import Confirmation, Coverage, Evidence, Measurement, Null, Subject, Values
 from audit.trainability import Trainability
 
@@ -84,6 +85,7 @@ class Case:
     thresholds: Mapping[str, float] = field(default_factory=dict)  # this rule's, from the policy
     nulls: Mapping[str, Mapping[str, Null]] = field(default_factory=dict)  # metric -> null -> what it reads
     trainability: Trainability | None = None  # before training; None where the coverage says why not
+    skew: tuple[Skew, ...] = ()
 
     def texts(self) -> tuple[str, ...]:
         """Probes made of natural text: judgements of behaviour rest on these, never on the random control."""
@@ -127,6 +129,7 @@ class Suspicion:
     cause: str
     layer: int | None = None
     head: int | None = None
+    about: str | None = None  # where one rule may say several things of one place
     confirmation: Confirmation | None = None  # given where the rule itself is absolute
     severity: Literal["info", "watch", "fail"] | None = None  # where one rule grades; else the policy's
 
@@ -196,3 +199,39 @@ class Probe:
     depths: tuple[str, ...] = ()  # depths that feed it by default
     stretches: bool = False  # its windows are as long as the model and the cost allow, not --max-length
     private: bool = False  # a user's own text: shown in a report only when asked for
+
+
+SLOT = "{person}"  # where a term stands in a template
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """Two groups of terms that are put into the same sentences.
+
+    A template holds `{person}` once and may mark one *attribute*; the first group is the one a difference is counted
+    for. `rows` names the (template, term) sentences to feed, as indices into `templates` and into the terms of both
+    groups in order; None is every term in every template.
+    """
+
+    name: str
+    title: str
+    groups: tuple[str, str]
+    terms: tuple[tuple[str, ...], tuple[str, ...]]
+    templates: tuple[str, ...]
+    phrase: str = "{}"  # how a term stands in a sentence
+    limits: str = ""
+    control: bool = False  # nothing should be found here
+    rows: frozenset[tuple[int, int]] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairProbe:
+    """Sentences in pairs that differ in one term, for one or more demographic axes."""
+
+    name: str
+    title: str
+    summary: str  # one line
+    licence: str
+    axes: Callable[[], tuple[Axis, ...]]  # read when asked, not at import
+    depths: tuple[str, ...] = ()  # depths that feed it by default
+    private: bool = False  # a user's own words: shown in a report only when asked for

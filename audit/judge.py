@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from audit import catalog
 from audit.definitions import Case, NotApplicable, NotMeasured, Rule, Suspicion
+from audit.demographics import Skew
 from audit.measure import WEIGHTS
 from audit.policy import Policy
 from audit.results import (
@@ -46,6 +47,7 @@ def judge(
     reproduce: str,
     nulls: Mapping[str, Mapping[str, Null]] | None = None,
     trainability: Trainability | None = None,
+    skew: tuple[Skew, ...] = (),
 ) -> Judged:
     """Findings in order of severity, layer and head; one check per rule; `reproduce` is the command to see it again."""
     findings: list[Finding] = []
@@ -60,6 +62,7 @@ def judge(
             thresholds=thresholds,
             nulls=nulls or {},
             trainability=trainability,
+            skew=skew,
         )
         judgement = rule.judge(case)
         checks.append(_check(rule, judgement))
@@ -134,7 +137,7 @@ def _finding(rule: Rule, suspicion: Suspicion, policy: Policy, reproduce: str) -
         if number is not None
     )
     return Finding(
-        id=f"{rule.name}{place}",
+        id=f"{rule.name}{place}{f'-{suspicion.about}' if suspicion.about else ''}",
         rule=rule.name,
         severity=_severity(suspicion.severity or policy.severity[rule.name], confirmation),
         layer=suspicion.layer,

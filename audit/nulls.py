@@ -1,6 +1,5 @@
 """What metrics read where nothing was learnt or nothing is special: the nulls that findings are shown beside."""
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +11,9 @@ from numpy.typing import NDArray
 from audit.definitions import Metric, Quantity
 from audit.errors import AuditError
 from audit.measure import Recorder
+from audit.models import fresh
 from audit.models.loading import LoadedModel
 from audit.models.observing import observe
-from audit.models.offline import quiet
 from audit.observations import AttentionObservation
 from audit.probes.sampling import Feed
 from audit.results import LayerCoverage, Measurement, Null, Plan
@@ -31,7 +30,6 @@ SHAPES = (
 )  # fmt: skip
 UNTRAINED = ("attention_entropy", "attention_rank", "head_output_norm", "sink_mass")
 SAMPLES = 4  # of one batch through a re-initialised model, whose heads are all alike
-MOST_PARAMETERS = 1_000_000_000  # of a model that is made a second time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,11 +96,11 @@ def reinitialised(ground: Ground, loaded: LoadedModel, fed: Feed) -> Nulls:
     """Quantiles over heads of the same architecture with fresh weights: only for 'like untrained'."""
     metrics = [m for m in ground.metrics if isinstance(m, Metric) and m.name in UNTRAINED]
     how = f"the same architecture re-initialised from its configuration, on {fed.name}"
-    if loaded.subject.parameters > MOST_PARAMETERS:
-        reason = f"not run: {loaded.subject.parameters:,} parameters would be in memory twice"
-        return {m.name: {"reinitialised": Null(how=how, value=None, absent=reason)} for m in metrics}
+    model = fresh.reinitialised(loaded, ground.plan.seed)
+    if isinstance(model, str):
+        return {m.name: {"reinitialised": Null(how=how, value=None, absent=model)} for m in metrics}
     try:
-        values = _run_fresh(ground, loaded, fed, metrics)
+        values = _run_fresh(ground, model, fed, metrics)
     except AuditError as error:
         reason = f"the re-initialised model could not be observed: {error}"
         return {m.name: {"reinitialised": Null(how=how, value=None, absent=reason)} for m in metrics}
@@ -111,10 +109,10 @@ def reinitialised(ground: Ground, loaded: LoadedModel, fed: Feed) -> Nulls:
 
 
 def _run_fresh(
-    ground: Ground, loaded: LoadedModel, fed: Feed, metrics: Sequence[Metric]
+    ground: Ground, model: Any, fed: Feed, metrics: Sequence[Metric]
 ) -> dict[str, NDArray[np.float64]]:
     """The first samples through a fresh model, mean over samples of each metric."""
-    batch, model = fed.batches[0], _fresh(loaded, ground.plan.seed)
+    batch = fed.batches[0]
     recorder = Recorder(metrics, ground.layers, batch.samples[-1] + 1)
     for row in range(min(SAMPLES, len(batch.samples))):
         sample = batch.only(row, batch.input_ids.shape[1])
@@ -130,16 +128,6 @@ def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
     mean: NDArray[np.float64] = np.full_like(total, np.nan)
     np.divide(total, defined.sum(0), out=mean, where=defined.any(0))
     return mean
-
-
-def _fresh(loaded: LoadedModel, seed: int) -> Any:
-    """A model of the same class and configuration with fresh, seeded weights."""
-    with quiet(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = type(loaded.model)._from_config(  # noqa: SLF001 - there is no public door to a class's own
-            copy.deepcopy(loaded.config), dtype=loaded.model.dtype, attn_implementation="eager"
-        )
-    return model.to(loaded.model.device).eval().requires_grad_(requires_grad=False)
 
 
 def _causal(layer: LayerCoverage) -> bool:

@@ -5,32 +5,57 @@ from collections.abc import Mapping, Sequence
 
 from audit import catalog
 from audit.checkpoint.opening import Checkpoint
-from audit.definitions import Probe, Quantity
-from audit.errors import UnusableInput
+from audit.definitions import PairProbe, Probe, Quantity
+from audit.errors import UnusableInput, unknown_name
 from audit.identity import digest_of
 from audit.probes.files import looks_like_file, read_probe_file
+from audit.probes.pair_files import holds_pairs, read_pairs
 from audit.results import Plan
 
 _OUTSIDE = {"threads", "allow_pickle", "show_text", "confirm"}  # change what is said, not what is measured
 
 
 def probes(plan: Plan) -> tuple[Probe, ...]:
-    """The probes to feed: those named, or those that belong to the depth."""
-    if not plan.probes:
-        return tuple(probe for probe in catalog.probes().values() if plan.depth in probe.depths)
+    """The probes to feed: those named, or those that belong to the depth; demographic pairs come beside the latter."""
     known = catalog.probes()
+    names = [name for name in dict.fromkeys(plan.probes) if not _names_pairs(name)]
+    if not names:
+        return tuple(probe for probe in known.values() if plan.depth in probe.depths)
     named = tuple(
-        read_probe_file(name)
-        if looks_like_file(name)
-        else next(iter(catalog.chosen("probe", (name,), known).values()))
-        for name in dict.fromkeys(plan.probes)
+        read_probe_file(name) if looks_like_file(name) else _named(name, {**known, **catalog.pairs()})
+        for name in names
     )
-    names = [probe.name for probe in named]
+    _refuse_twins([probe.name for probe in named])
+    return named
+
+
+def pairs(plan: Plan) -> tuple[PairProbe, ...]:
+    """The demographic probes to feed: those named, or where nothing is named those that belong to the depth."""
+    known = catalog.pairs()
+    if not plan.probes:
+        return tuple(probe for probe in known.values() if plan.depth in probe.depths)
+    names = [name for name in dict.fromkeys(plan.probes) if _names_pairs(name)]
+    named = tuple(known[name] if name in known else read_pairs(name) for name in names)
+    _refuse_twins([probe.name for probe in named])
+    return named
+
+
+def _names_pairs(name: str) -> bool:
+    return name in catalog.pairs() or (looks_like_file(name) and holds_pairs(name))
+
+
+def _named(name: str, known: Mapping[str, Probe | PairProbe]) -> Probe:
+    found = known.get(name)
+    if not isinstance(found, Probe):
+        raise unknown_name("probe", name, list(known))
+    return found
+
+
+def _refuse_twins(names: Sequence[str]) -> None:
     if twice := {name for name in names if names.count(name) > 1}:
         raise UnusableInput(
             f"two probe files are called {min(twice)!r}: rename one, the report tells them by name"
         )
-    return named
 
 
 def metrics(plan: Plan) -> tuple[Quantity, ...]:
@@ -40,7 +65,7 @@ def metrics(plan: Plan) -> tuple[Quantity, ...]:
     return tuple(metric for metric in catalog.metrics().values() if plan.depth in metric.depths)
 
 
-def record(plan: Plan, fed: Sequence[Probe]) -> dict[str, object]:
+def record(plan: Plan, fed: Sequence[Probe | PairProbe]) -> dict[str, object]:
     """`plan` as plain JSON values, probes by name: a path is provenance and says nothing about what was measured."""
     fields = dataclasses.asdict(plan) | {
         "probes": [probe.name for probe in fed],
@@ -52,7 +77,7 @@ def record(plan: Plan, fed: Sequence[Probe]) -> dict[str, object]:
 def measurement_id(
     checkpoint: Checkpoint,
     plan: Plan,
-    fed: Sequence[Probe],
+    fed: Sequence[Probe | PairProbe],
     measured: Sequence[Quantity],
     *,
     engine: Mapping[str, str],
@@ -66,6 +91,17 @@ def measurement_id(
     # Named probes are fed or refused, those of the depth give way to random tokens; own texts are shown or withheld.
     sampling |= {"named": bool(plan.probes), "shown": plan.show_text and any(probe.private for probe in fed)}
     adapter = checkpoint.adapter.digest if checkpoint.adapter else None
-    texts = [digest_of([[document.id, document.text] for document in probe.documents()]) for probe in fed]
+    texts = [_content(probe) for probe in fed]
     names = [metric.name for metric in measured]
     return digest_of([checkpoint.digest, adapter, texts, sampling, names, dict(engine)])
+
+
+def _content(probe: Probe | PairProbe) -> str:
+    if isinstance(probe, Probe):
+        return digest_of([[document.id, document.text] for document in probe.documents()])
+    return digest_of(
+        [
+            [axis.groups, axis.terms, axis.templates, axis.phrase, axis.control, sorted(axis.rows or ())]
+            for axis in probe.axes()
+        ]
+    )

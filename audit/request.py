@@ -8,7 +8,7 @@ import torch
 
 from audit import plan as planning
 from audit.checkpoint.opening import Checkpoint
-from audit.definitions import Probe, Quantity
+from audit.definitions import PairProbe, Probe, Quantity
 from audit.identity import digest_of
 from audit.limits import checked
 from audit.policy import Policy
@@ -23,6 +23,7 @@ class Request(NamedTuple):
     plan: Plan
     policy: Policy
     probes: tuple[Probe, ...]
+    pairs: tuple[PairProbe, ...]
     metrics: tuple[Quantity, ...]
     measurement_id: str
     audit_id: str
@@ -32,13 +33,15 @@ class Request(NamedTuple):
 def request(checkpoint: Checkpoint, plan: Plan, policy: Policy, *, command: str) -> Request:
     """Everything that can be known and refused before the model is loaded."""
     checked(plan)
-    probes, metrics = planning.probes(plan), planning.metrics(plan)
-    measurement_id = planning.measurement_id(checkpoint, plan, probes, metrics, engine=engine())
+    probes, pairs, metrics = planning.probes(plan), planning.pairs(plan), planning.metrics(plan)
+    fed: list[Probe | PairProbe] = [*probes, *pairs]
+    measurement_id = planning.measurement_id(checkpoint, plan, fed, metrics, engine=engine())
     return Request(
         checkpoint,
         plan,
         policy,
         probes,
+        pairs,
         metrics,
         measurement_id,
         audit_id(measurement_id, policy, confirm=plan.confirm),

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from audit.demographics import Skew
 from audit.redundancy import DropCurve
 from audit.trainability import Trainability
 
@@ -15,8 +16,7 @@ SCHEMA_VERSION = "1.0"
 Severity = Literal["info", "watch", "fail"]
 Verdict = Literal["pass", "watch", "fail", "inconclusive"]
 Depth = Literal["quick", "standard", "full"]
-# one number, [layer], or [layer][head]
-Values = float | None | list[float | list[float | None] | None]
+Values = float | None | list[float | list[float | None] | None]  # one number, [layer], or [layer][head]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,6 +292,7 @@ class Audit:
     nulls: dict[str, dict[str, Null]] = field(default_factory=dict)  # metric -> null -> what it reads
     trainability: Trainability | None = None  # before training; None where the coverage says why not
     drop_curves: tuple[DropCurve, ...] = ()  # none where no ablation was asked for
+    skew: tuple[Skew, ...] = ()  # none where no demographic probe was fed
 
 
 def is_number(value: float | None) -> bool:

@@ -12,6 +12,7 @@ import torch
 from audit import plan as planning
 from audit import policy as policies
 from audit.definitions import Quantity
+from audit.demographics import Skew
 from audit.errors import NothingObserved
 from audit.exhibits import draw_curves, draw_diagram, draw_patterns
 from audit.feeding import cut, feeds_of, most_like_prose, probe_coverage, texts_of
@@ -45,6 +46,7 @@ from audit.results import (
     Subject,
 )
 from audit.similarity import Kernels, draw_similarity, kernels_of
+from audit.skew.survey import survey_skew
 from audit.store import EXHIBITS, MEASUREMENTS
 from audit.trainability import Diagram
 
@@ -56,6 +58,7 @@ class Measured(NamedTuple):
     coverage: Coverage
     measurements: dict[str, dict[str, Measurement]]  # metric -> probe -> measurement
     nulls: dict[str, dict[str, Null]]
+    skew: tuple[Skew, ...]
     kernels: Kernels | None = None  # of the heads, where they were seen on the way
 
 
@@ -85,7 +88,7 @@ def run(
         unfed += (untrained,) if isinstance(untrained, Skipped) else ()
         advance(1)
     if before:
-        known = Measured(before.subject, before.coverage, before.measurements, before.nulls)
+        known = Measured(before.subject, before.coverage, before.measurements, before.nulls, before.skew)
     else:
         known = _measured(asked, loaded, feeds, unfed, folder=folder, kept=kept, progress=progress)
     layers = known.coverage.layers
@@ -97,6 +100,7 @@ def run(
         reproduce=replay(asked.plan),
         nulls=known.nulls,
         trainability=untrained.here if isinstance(untrained, Diagram) else None,
+        skew=known.skew,
     )
     texts = texts_of(asked, loaded, feeds) if asked_for(asked.plan) else Texts(feeds, ())
     taken_out = confirmed(asked.plan, loaded, layers, texts, judged.findings, progress=progress)
@@ -124,7 +128,7 @@ def run(
         audit_id=asked.audit_id,
         measurement_id=asked.measurement_id,
         subject=known.subject,
-        plan=planning.record(asked.plan, asked.probes),
+        plan=planning.record(asked.plan, (*asked.probes, *asked.pairs)),
         policy=record,
         provenance=provenance(asked, started, time.monotonic() - clock),
         coverage=known.coverage,
@@ -138,6 +142,7 @@ def run(
         ablation=_ablation(taken_out),
         nulls=known.nulls,
         trainability=untrained.here if isinstance(untrained, Diagram) else None,
+        skew=known.skew,
         drop_curves=dropped,
     )
 
@@ -191,7 +196,10 @@ def _measured(
         skipped=unfed + skipped(measurements),
         probes=tuple(probe_coverage(fed) for fed in feeds),
     )
-    return Measured(subject, coverage, measurements, all_nulls(ground, loaded), kernels)
+    skew = tuple(
+        survey_skew(loaded, probe, layers=layers, plan=asked.plan, progress=progress) for probe in asked.pairs
+    )
+    return Measured(subject, coverage, measurements, all_nulls(ground, loaded), skew, kernels)
 
 
 def _observed(

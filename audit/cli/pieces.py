@@ -36,7 +36,19 @@ def probes(*, as_json: bool) -> int:
         (p.name, p.summary, str(len(p.documents())), ", ".join(p.depths) or "on request", p.licence)
         for p in catalog.probes().values()
     ]
-    return _listed(("name", "summary", "documents", "fed at depth", "licence"), rows, as_json=as_json)
+    rows += [
+        (
+            p.name,
+            p.summary,
+            str(sum(len(t) for axis in p.axes() for t in axis.terms)),
+            ", ".join(p.depths),
+            p.licence,
+        )
+        for p in catalog.pairs().values()
+    ]
+    return _listed(
+        ("name", "summary", "documents or terms", "fed at depth", "licence"), rows, as_json=as_json
+    )
 
 
 def _listed(columns: Sequence[str], rows: Sequence[Sequence[str]], *, as_json: bool) -> int:

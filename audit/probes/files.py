@@ -69,7 +69,7 @@ def read_probe_file(spec: str) -> Probe:
         MachineFault: the machine could not read it.
     """
     path, mapped = parse_spec(spec)
-    _check_file(path)
+    check_file(path)
     names = {role: mapped.get(role, role) for role in ROLES}
     columns, rows = READERS[path.suffix.lower()](path, names.values())
     for role in ("text", *mapped) if columns else ():
@@ -93,7 +93,8 @@ def _split(spec: str) -> tuple[Path, str]:
     return (Path(match["path"]), match["mapping"]) if match else (Path(spec), "")
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
+    """Raises unless `path` is a file that is not empty and whose kind can be read."""
     if not path.is_file():
         raise UnusableInput(
             f"probe file {str(path)!r} does not exist; give a file or a name from `attnaudit probes`"

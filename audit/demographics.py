@@ -1,0 +1,74 @@
+"""What is said of how a model allots its attention to groups of people: frozen records, written to `audit.json`."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkewedHead:
+    """One head on one axis: first group minus second, or between minus within groups for a divergence."""
+
+    quantity: str
+    layer: int
+    head: int
+    level: float  # mean over all terms
+    difference: float
+    low: float | None  # 95% interval over terms and templates; None for a divergence
+    high: float | None
+    size: float | None  # Hedges' g over terms
+    p: float  # of labels permuted over terms
+    q: float  # corrected over all heads, quantities and axes
+    reinitialised: float | None  # the same difference in the same architecture with fresh weights
+    carries: float | None = None  # share of the difference in output that this head's pattern carries
+    carries_low: float | None = None
+    carries_high: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkewedOutput:
+    """What the same sentences do to the model's prediction of the attribute."""
+
+    measure: str
+    p: float | None  # of labels permuted over terms: do the groups differ in their associations
+    difference: float  # mean over templates of the absolute difference between groups, nats
+    chance: float  # the same with labels permuted
+    leanings: tuple[dict[str, Any], ...]  # the attributes that differ most
+    equalised: float | None = None  # share of the difference left when the named heads treat both terms alike
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkewAxis:
+    """One demographic axis."""
+
+    name: str
+    title: str
+    groups: tuple[str, str]
+    pairs: tuple[tuple[str, str], ...]  # matched terms; empty where a user's words are withheld
+    terms: int  # per group
+    templates: int
+    sentences: int
+    unknown: int  # terms the tokenizer does not know
+    unmatched: int  # terms without a counterpart of as many word pieces
+    imbalance: float  # in token rank, standard deviations
+    limits: str
+    control: bool
+    verdict: Literal["skew found", "none found", "descriptive", "not applicable"]
+    reason: str
+    heads: tuple[SkewedHead, ...] = ()  # those that stand out, most certain first
+    found: int = 0  # heads and quantities with q <= 0.05
+    by_layer: tuple[int, ...] = ()  # heads with at least one of these, by layer
+    smallest: float | None = None  # difference in attention received that would probably have been found
+    output: SkewedOutput | None = None
+    output_absent: str | None = None  # why the output was not measured
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skew:
+    """How attention is allotted to groups of people, over all axes that were fed."""
+
+    probe: str
+    quantities: dict[str, str]  # name -> title
+    tests: int  # corrected together
+    level: float  # share of the skews found that may be false
+    axes: tuple[SkewAxis, ...]
+    absent: str | None = None  # why nothing was measured

@@ -1,0 +1,109 @@
+"""From readings to what can be said: differences with their uncertainty, corrected over all heads and axes at once."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audit.numerics import rounded
+from audit.skew.design import Design
+from audit.skew.readings import Readings
+from audit.statistics.crossed import effect, smallest_visible, term_scores
+from audit.statistics.discovery import benjamini_hochberg
+from audit.statistics.permutation import between_minus_within, contrasts, difference_of_means
+
+Array = NDArray[np.float64]
+
+LEVEL = 0.05  # share of the skews found that may be false
+
+
+class Tests(NamedTuple):
+    """One quantity of one axis over all cells; first group minus second, or between minus within groups."""
+
+    level: Array  # mean over all terms
+    difference: Array
+    p: Array
+    low: Array  # NaN for divergences, which have a test and no interval
+    high: Array
+    size: Array  # Hedges' g
+    error: Array
+
+
+def tested(readings: Readings, design: Design, *, seed: int) -> dict[str, Tests]:
+    """Every quantity of one axis; an axis of fewer than two terms per group has no tests."""
+    if min(design.first.sum(), (~design.first).sum()) < 2:
+        return {}
+    found = {
+        name: _difference(values.astype(np.float64), design.first, seed)
+        for name, values in readings.values.items()
+    }
+    for name, totals in readings.totals.items():
+        contrast = between_minus_within(totals, readings.counts[name], design.first, seed=seed)
+        blank = np.full_like(contrast.p, np.nan)
+        level = totals.sum((1, 2)) / max(readings.counts[name].sum(), 1)
+        found[name] = Tests(level, contrast.observed, contrast.p, blank, blank, blank, blank)
+    return found
+
+
+def differences(readings: Readings, design: Design) -> dict[str, Array]:
+    """The observed differences alone, untested."""
+    found = {}
+    for name, values in readings.values.items():
+        scores = term_scores(values.astype(np.float64))
+        found[name] = scores[design.first].mean(0) - scores[~design.first].mean(0)
+    for name, totals in readings.totals.items():
+        found[name] = contrasts(totals, readings.counts[name], design.first[None])[0]
+    return found
+
+
+def _difference(values: Array, first: NDArray[np.bool_], seed: int) -> Tests:
+    scores = term_scores(values)
+    contrast = difference_of_means(scores, first, seed=seed)
+    defined = np.isfinite(values)
+    level = np.where(defined, values, 0.0).sum((0, 1)) / np.maximum(defined.sum((0, 1)), 1)
+    known = np.isfinite(contrast.p)
+    low, high, size, error = (np.full(known.shape, np.nan) for _ in range(4))
+    if known.any():
+        low[known], high[known], size[known], error[known] = effect(values[..., known], first, seed=seed)
+    return Tests(np.where(known, level, np.nan), contrast.observed, contrast.p, low, high, size, error)
+
+
+class Adjusted(NamedTuple):
+    """Adjusted p of one axis, and how many tests were corrected together (the size of the family)."""
+
+    q: dict[str, Array]  # quantity -> [cell]; empty for an axis that was not judged
+    size: int
+
+
+class Corrected(NamedTuple):
+    """Adjusted p of several axes, as one family."""
+
+    axes: list[dict[str, Array]]
+    size: int
+
+    def only(self, axis: int) -> Adjusted:
+        """One axis of the family."""
+        return Adjusted(self.axes[axis], self.size)
+
+
+def corrected(tests: Sequence[Mapping[str, Tests]]) -> Corrected:
+    """Every cell of every quantity of every axis, corrected together."""
+    flat = [(axis, name, each.p) for axis, by_name in enumerate(tests) for name, each in by_name.items()]
+    together = np.concatenate([p for _, _, p in flat]) if flat else np.empty(0)
+    adjusted = benjamini_hochberg(together)
+    found: list[dict[str, Array]] = [{} for _ in tests]
+    start = 0
+    for axis, name, p in flat:
+        found[axis][name] = adjusted[start : start + len(p)]
+        start += len(p)
+    return Corrected(found, int(np.isfinite(together).sum()))
+
+
+def visible(tests: Mapping[str, Tests], count: int) -> float | None:
+    """The smallest difference in attention received that would probably have been found in the median head."""
+    if "received" not in tests:
+        return None
+    error = tests["received"].error
+    errors = error[np.isfinite(error)]
+    return rounded(float(np.median(smallest_visible(errors, count, level=LEVEL))), 3) if len(errors) else None
