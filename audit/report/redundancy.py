@@ -74,7 +74,7 @@ def _facts(ablation: Ablation) -> tuple[Row, ...]:
     if ablation.measure is None or ablation.margin is None:
         return ()
     rows = [
-        Row(label="Measured by", text=sentence(f"{ablation.measure}, in {ablation.unit}")),
+        Row(label="Measured by", text=sentence(_measured_by(ablation.measure, ablation.unit))),
         Row(label="Unchanged", text=number(ablation.level or 0.0, 4)),
         Row(label="Margin", text=f"{number(ablation.margin)}: a harmless change is surely smaller."),
         Row(label="Texts", text=f"{counted(ablation.documents, 'document')} on which no finding rests."),
@@ -84,6 +84,12 @@ def _facts(ablation: Ablation) -> tuple[Row, ...]:
         text = f"{number(ablation.rounding)}: what rounding all weights to bfloat16 does by itself."
         rows.append(Row(label="Yardstick", text=text))
     return tuple(rows)
+
+
+def _measured_by(measure: str, unit: str | None) -> str:
+    """A measure with what it is counted in."""
+    share = unit is not None and unit.startswith("of ")
+    return f"{measure}, {'as a share' if share else 'in'} {unit}"
 
 
 def _trials(audit: Audit, finding: Finding, said: Confirmation, anchors: Mapping[str, str]) -> list[Trial]:
@@ -137,18 +143,18 @@ def _curve(curve: DropCurve, *, medium: Medium) -> Curve:
         reason = sentence(f"not measured: {curve.absent or 'no part could be left out'}")
         return Curve(title=title, summary=reason, figure=None, table=None)
     drops = [charts.Drop(step.dropped, step.effect, step.low, step.high) for step in curve.steps]
-    unit = curve.unit or ""
     summary = _summary(curve)
     figure = Figure(
         picture=vector(
-            charts.drop_curve(drops, unit=unit, margin=curve.margin, parts=title.lower()),
+            charts.drop_curve(drops, margin=curve.margin, parts=title.lower()),
             dark=medium == "screen",
         ),
         alt=f"{curve.measure} against {title.lower()} left out: {summary}",
         captions=(
             Row(
                 label=f"{curve.steps[0].n} documents",
-                text=f"{sentence(curve.measure or '')} Bars are 95% intervals, the dashed line is the margin.",
+                text=f"{sentence(_measured_by(curve.measure or '', curve.unit))} Bars are 95% intervals, the dashed "
+                f"line is the margin of {number(curve.margin)}.",
             ),
         ),
         table=None,
@@ -175,7 +181,7 @@ def _table(curve: DropCurve) -> Table:
         head=(
             "Left out",
             "Last: layer",
-            f"Cost ({curve.unit})",
+            "Cost",
             "Inside margin",
             "Parameters",
             "FLOPs",

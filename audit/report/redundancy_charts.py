@@ -25,7 +25,7 @@ class Drop(NamedTuple):
     high: float | None
 
 
-def drop_curve(points: Sequence[Drop], *, unit: str, margin: float, parts: str) -> Spec:
+def drop_curve(points: Sequence[Drop], *, margin: float, parts: str) -> Spec:
     """Cost against the number of parts left out, with 95% intervals, and the margin as a dashed line."""
     last = max(point.dropped for point in points)
     x = alt.X(
@@ -33,7 +33,7 @@ def drop_curve(points: Sequence[Drop], *, unit: str, margin: float, parts: str) 
         axis=alt.Axis(title=f"{parts} left out", values=list(range(last + 1)), format="d", grid=False),
         scale=alt.Scale(domain=[0, last + 0.3], nice=False),
     )
-    y = alt.Y("effect:Q", title=unit, axis=alt.Axis(tickCount=5, labelExpr=PLAIN))
+    y = alt.Y("effect:Q", title="cost", axis=alt.Axis(tickCount=5, labelExpr=PLAIN))
     both = alt.Scale(domain=["cost", "margin"])
     stroke = alt.Stroke("series:N", legend=None, scale=both)
     fill = alt.Fill("series:N", legend=None, scale=both)
@@ -41,7 +41,7 @@ def drop_curve(points: Sequence[Drop], *, unit: str, margin: float, parts: str) 
     chart = alt.layer(
         base("margin").mark_rule(strokeDash=[4, 3], aria=False).encode(y=y, stroke=stroke),
         line.mark_rule(strokeWidth=1.5, aria=False).encode(
-            y=alt.Y("low:Q", title=unit), y2="high:Q", stroke=stroke
+            y=alt.Y("low:Q", title="cost"), y2="high:Q", stroke=stroke
         ),
         line.mark_line(strokeWidth=1.5, aria=False).encode(stroke=stroke),
         line.mark_circle(size=28, opacity=1, aria=False).encode(fill=fill),
