@@ -124,6 +124,35 @@ def test_a_benign_sink_is_not_dormant(shape: dict[str, Any]) -> None:
     assert flagged("dormant_head", dormant(**shape)) == []
 
 
+def test_a_sink_that_leaves_nothing_has_no_shape_beside_it() -> None:
+    """What the sink itself gives each offset is not the pattern of a head that waits for its cue."""
+    shape = {"sink_mass": [[0.1] * 3, [0.99, 0.1, 0.1]], "offset_mass": [[0.1] * 3, [0.016, 0.1, 0.1]]}
+    assert flagged("dormant_head", dormant(**shape)) == [(1, 0)]
+
+
+@pytest.mark.parametrize(
+    ("slices", "expected"),
+    [
+        ([[1.0, 1.0, 1.0], [0.1, 1.0, 1.2]], [(1, 0)]),
+        ([[1.0, 1.0, 1.0], [0.9, 1.0, 1.2]], []),
+        ([[1.0, 1.0, 1.0], [0.0, 1.0, 1.2]], []),
+    ],
+    ids=["muted", "as large as the others", "zero is dead"],
+)
+def test_a_head_that_its_output_projection_mutes_is_dormant(
+    slices: list[list[float]], expected: list[tuple[int, int]]
+) -> None:
+    """Loud before W_O and silent behind it: nothing that it sees can wake it, whatever shape its pattern has."""
+    loud = {
+        "head_output_norm": [[1.0, 1.0, 0.9], [1.1, 1.3, 1.6]],
+        "attention_entropy_without_sinks": [[0.7] * 3, [0.1, 0.7, 0.7]],
+    }
+    made = dormant(**loud)
+    weights = {"output_weight_norm": {"weights": measured(slices)}}
+    made = replace(made, measurements={**made.measurements, **weights})
+    assert flagged("dormant_head", made) == expected
+
+
 def test_a_head_that_wakes_on_code_is_a_remark() -> None:
     """Quiet on prose, active on code: info, and no more."""
     awake = [[1.0, 1.0, 0.9], [0.9, 1.0, 1.2]]
