@@ -19,6 +19,9 @@ from audit.statistics.bootstrap import by_document
 
 MASKED_SHARE = 0.15  # of a sample's tokens, as BERT was trained; at least one
 NATS, LOSS_SHARE = 0.01, 0.005  # per token, and of the loss: a harmless effect is within both
+KNOWN = (
+    10 * NATS
+)  # what a model must know beyond chance: what is within a margin or two of it cannot get worse
 
 
 class Prediction(NamedTuple):
@@ -58,12 +61,13 @@ class Loss:
         return float(losses.mean()) if len(losses) else math.nan
 
     def unusable(self, samples: Samples) -> str | None:
-        """A loss that is not finite or not better than chance is of no use: whatever is taken out costs nothing."""
+        """A loss that is not finite or hardly better than chance is of no use: whatever is taken out costs nothing."""
         level, chance = self.level(samples), math.log(self.vocabulary)
         if not math.isfinite(level) or np.isinf(samples.clean).any():
             return f"the {self.name} of the unchanged model is not finite, or defined on no text"
-        if level >= chance:
-            return f"the {self.name} of {level:.2f} nats per token is not better than chance ({chance:.2f})"
+        if level > chance - KNOWN:
+            found = f"the {self.name} of {level:.2f} nats per token is not better than chance ({chance:.2f})"
+            return found if level >= chance else f"{found} by {KNOWN:g}"
         return None
 
     def margin(self, samples: Samples) -> float:

@@ -83,29 +83,64 @@ def stare(site: Site, heads: tuple[int, ...], place: int, lead: float) -> None:
 
 
 def by_position(site: Site, head: int, offset: int, *, lead: float, content: float) -> None:
-    """Make one head look `offset` tokens back, `lead` nats above the neighbours of that place.
+    """Make one head look `offset` tokens back, `lead` nats above the next best place.
 
     `content` is the share of its former queries and keys that it keeps. With rotary embeddings constant queries and
     keys do it; elsewhere both are read from the positions in the stream.
     """
     at, read = site.wires, site.look().read
-    shared, dim = head // at.group, at.query.weight.shape[1]
-    speeds = _speeds(site.model, dim)
+    dim = at.query.weight.shape[1]
     if at.query.bias is None:
-        codes = torch.ones(read.shape[1], 1), torch.ones(read.shape[1], 1)
-        ahead = speeds * -offset
-        keys, queries = torch.cat([speeds * 0 + 1, speeds * 0]), torch.cat([ahead.cos(), ahead.sin()])
-        constant = always(read)
-        key, query = (Reading(torch.outer(each, constant), codes[0][0] * 0) for each in (keys, queries))
+        key, query, contrast = _turned(
+            always(read), site.model.model.rotary_emb.inv_freq, offset, read.shape[1]
+        )
     else:
-        places = torch.arange(read.shape[1])[:, None]
-        key = reading(read, _code(places, speeds))
-        query = reading(read, _code(places - offset, speeds))
-    height = math.sqrt(math.sqrt(dim) * lead / _contrast(speeds, read.shape[1]))
-    for projection, which, aim in ((at.key, shared, key), (at.query, head, query)):
+        key, query, contrast = _told_apart(read, offset, dim)
+    height = math.sqrt(math.sqrt(dim) * lead / max(contrast, 1e-3))
+    for projection, which, aim in ((at.key, head // at.group, key), (at.query, head, query)):
         projection.weight[which] = content * projection.weight[which] + height * aim.weight
         if projection.bias is not None:
             projection.bias[which] = content * projection.bias[which] + height * aim.bias
+
+
+class _Aim(NamedTuple):
+    key: Reading
+    query: Reading
+    contrast: float  # of the product at the place over the next best
+
+
+def _turned(constant: Tensor, speeds: Tensor, offset: int, tokens: int) -> _Aim:
+    """Constant keys, and constant queries turned by the angles of `offset` tokens: their products peak there."""
+    ahead = speeds * -offset
+    keys, queries = (torch.cat([angle.cos(), angle.sin()]) for angle in (0 * speeds, ahead))
+    key, query = (Reading(torch.outer(each, constant), 0 * each) for each in (keys, queries))
+    distances = torch.arange(1, tokens)[:, None]
+    return _Aim(key, query, float(len(speeds) - (distances * speeds).cos().sum(1).max()))
+
+
+def _told_apart(read: Tensor, offset: int, dim: int) -> _Aim:
+    """Keys that tell positions apart best (linear discriminants, in units of the noise), and queries that expect them.
+
+    The ends of the text, which are special to encoders, are left out.
+    """
+    inner = read[:, 1:-1].double()
+    means = inner.mean(0)
+    noise = (inner - means).flatten(0, 1)
+    within = noise.T @ noise / len(noise)
+    within += RIDGE * within.diagonal().mean() * torch.eye(len(within))
+    root = torch.linalg.cholesky(within)
+    middle = means.mean(0)
+    apart = torch.linalg.solve_triangular(root, (means - middle).T, upper=False).T
+    directions = torch.linalg.svd(apart, full_matrices=False).Vh[:dim]
+    weight = torch.linalg.solve_triangular(root.T, directions.T, upper=True).T
+    codes = (means - middle) @ weight.T
+    codes = torch.cat([codes[:1], codes, codes[-1:]])
+    key = Reading(weight.float(), (-weight @ middle).float())
+    query = reading(read, codes.roll(offset, 0))
+    products = codes @ codes.T
+    best = products.diagonal().clone()
+    next_best = products.fill_diagonal_(-math.inf).amax(1)
+    return _Aim(key, query, float((best - next_best)[2:-2].median()))
 
 
 def spread_of_scores(site: Site, head: int) -> float:
@@ -122,22 +157,3 @@ def spread_of_scores(site: Site, head: int) -> float:
 def group_of(at: Wires, shared: int) -> tuple[int, ...]:
     """The query heads of one key/value head."""
     return tuple(range(shared * at.group, (shared + 1) * at.group))
-
-
-def _speeds(model: object, dim: int) -> Tensor:
-    """Angles per token: those of the rotary embedding, or from half a turn down to one turn over 64 tokens."""
-    rotary = getattr(getattr(model, "model", None), "rotary_emb", None)
-    if rotary is not None:
-        return rotary.inv_freq.float().clone()
-    return torch.logspace(math.log10(math.pi), math.log10(math.pi / 32), dim // 2)
-
-
-def _code(places: Tensor, speeds: Tensor) -> Tensor:
-    """[place, 2 speeds]: the products of two codes depend on the distance of their places only."""
-    return torch.cat([(places * speeds).cos(), (places * speeds).sin()], 1)
-
-
-def _contrast(speeds: Tensor, tokens: int) -> float:
-    """How much a place's own product stands above the next best."""
-    distances = torch.arange(1, tokens)[:, None]
-    return float(len(speeds) - (distances * speeds).cos().sum(1).max())

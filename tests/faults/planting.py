@@ -133,17 +133,17 @@ def _planted(site: Site, kind: Kind, strength: str, draw: random.Random) -> Head
 
 
 def _audited(loaded: LoadedModel, fed: Texts, planted: Sequence[Planted], seed: int) -> tuple[Finding, ...]:
-    """What the audit says where something was planted, confirmed as far as an ablation can."""
+    """What the audit says; what is right is confirmed, as far as an ablation can."""
     findings = judged(loaded, fed.detection, seed=seed)
-    places = {each.layer for each in planted}
-    return confirmed(
+    known = confirmed(
         loaded,
         findings,
         fed.detection,
         fed.confirmation,
         seed=seed,
-        wanted=lambda finding: finding.layer is None or finding.layer in places,
+        wanted=lambda finding: any(_hits(finding, each) for each in planted),
     )
+    return (*known, *(finding for finding in findings if finding.id not in {each.id for each in known}))
 
 
 def _result(name: str, seed: int, strength: str, planted: Planted, findings: Sequence[Finding]) -> Result:

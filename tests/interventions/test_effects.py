@@ -127,7 +127,10 @@ def test_a_loss_no_better_than_chance_allows_no_claim() -> None:
     assert measure.unusable(samples_of([chance - 0.1, chance - 0.2])) is None
     reason = measure.unusable(samples_of([chance + 0.1, chance]))
     assert reason is not None
-    assert "not better than chance (4.61)" in reason
+    assert reason.endswith("not better than chance (4.61)")
+    nearly = measure.unusable(samples_of([chance - 0.04, chance - 0.06]))
+    assert nearly is not None
+    assert nearly.endswith("not better than chance (4.61) by 0.1")
 
 
 @pytest.mark.parametrize("value", [math.inf, math.nan])
