@@ -10,6 +10,7 @@ from tests.faults.looking import Site
 from tests.faults.wiring import Wires
 
 RIDGE = 1e-2  # of the mean variance
+FAST = 0.25  # radians per token
 LEAST = 0.02  # share of tokens that may read otherwise
 
 
@@ -110,9 +111,15 @@ class _Aim(NamedTuple):
 
 
 def _turned(constant: Tensor, speeds: Tensor, offset: int, tokens: int) -> _Aim:
-    """Constant keys, and constant queries turned by the angles of `offset` tokens: their products peak there."""
-    ahead = speeds * -offset
-    keys, queries = (torch.cat([angle.cos(), angle.sin()]) for angle in (0 * speeds, ahead))
+    """Constant keys, and constant queries turned by the angles of `offset` tokens: their products peak there.
+
+    What turns slowly tells no neighbours apart and would only amplify what is not constant: it is left at 0.
+    """
+    fast = (speeds > FAST).float()
+    keys, queries = (
+        torch.cat([fast * angle.cos(), fast * angle.sin()]) for angle in (0 * speeds, -offset * speeds)
+    )
+    speeds = speeds[speeds > FAST]
     key, query = (Reading(torch.outer(each, constant), 0 * each) for each in (keys, queries))
     distances = torch.arange(1, tokens)[:, None]
     return _Aim(key, query, float(len(speeds) - (distances * speeds).cos().sum(1).max()))

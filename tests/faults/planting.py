@@ -91,12 +91,14 @@ def planted_copies(
     waiting = draw.sample(list(kinds), len(kinds))
     for _ in range(COPIES):
         together = [kind for kind in waiting if not kind.alone]
-        sites = sorted(draw.sample(range(depth), min(depth - 2, 7)) if together else [_late(depth, draw)])
+        sites = sorted(draw.sample(range(depth), min(depth - 2, 7))) if together else [_late(depth, draw)]
         with restored(loaded.model):
             planted = _plant(Walk(loaded.model, fed.aiming), sites, together or waiting, strength, draw)
-            results = _audited(loaded, fed, planted, seed) if planted else []
-        waiting = [kind for kind in waiting if kind not in {each.kind for each in planted}]
-        yield [_result(name, seed, strength, each, results) for each in planted]
+            findings = _audited(loaded, fed, planted, seed) if planted else ()
+        known = {each.kind for each in planted}
+        # A kind that none of the sites would take has had its chance; those that stand alone come last.
+        waiting = [kind for kind in waiting if kind not in known and (planted or (together and kind.alone))]
+        yield [_result(name, seed, strength, each, findings) for each in planted]
         if not waiting:
             return
 
