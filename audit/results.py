@@ -3,7 +3,6 @@
 Absent is absent with a reason: a number that could not be had is None and a `reason`/`absent` says why.
 """
 
-import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -63,6 +62,10 @@ class Subject:
     files: tuple[FileDigest, ...]
     adapter: str | None = None  # digest of the LoRA adapter merged into it
     nonfinite: tuple[tuple[str, int], ...] = ()  # tensors holding NaN or infinity, and how many
+    positions: int = 0  # rows of a learned table of positions; 0 where there is none
+    untrained_positions: tuple[
+        tuple[int, int], ...
+    ] = ()  # first and last row of each run training never reached
     remarks: tuple[str, ...] = ()  # e.g. an ignored auto_map, tensors outside the observed path
 
 
@@ -293,8 +296,3 @@ class Audit:
     trainability: Trainability | None = None  # before training; None where the coverage says why not
     drop_curves: tuple[DropCurve, ...] = ()  # none where no ablation was asked for
     skew: tuple[Skew, ...] = ()  # none where no demographic probe was fed
-
-
-def is_number(value: float | None) -> bool:
-    """Whether `value` is a finite number."""
-    return value is not None and math.isfinite(value)

@@ -25,6 +25,7 @@ from audit.measure import WEIGHTS, Recorder, Table, not_finite, skipped, summari
 from audit.models.coverage import observed, survey
 from audit.models.loading import LoadedModel, load_model
 from audit.models.observing import Receiver, Together, observe
+from audit.models.positions import learned_positions
 from audit.models.weights import nonfinite_tensors, weight_observations
 from audit.nulls import Ground, all_nulls
 from audit.partial import Partial
@@ -180,8 +181,11 @@ def _measured(
         metric.name: {probe: found[metric.name] for probe, found in by_probe.items() if metric.name in found}
         for metric in asked.metrics
     }
+    table = learned_positions(loaded.model)
     subject = dataclasses.replace(
         loaded.subject,
+        positions=table.rows,
+        untrained_positions=table.untrained,
         nonfinite=nonfinite_tensors(loaded.model),
         heads=max(layer.heads for layer in layers),
         kv_heads=max(layer.kv_heads for layer in layers),

@@ -1,7 +1,22 @@
-"""How many positions a model has for text."""
+"""How many positions a model has for text, and which of them training never reached."""
 
-from torch import nn
+import itertools
+import re
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
 from transformers import PreTrainedModel
+
+RUN = 8  # rows: single ones may lie apart from their neighbours, as that of [CLS] does
+_TABLE = re.compile(r"(^|\.)(wpe|(?!relative)\w*position\w*)$")
+
+
+class Positions(NamedTuple):
+    """A learned table of positions."""
+
+    rows: int  # 0 where there is none
+    untrained: tuple[tuple[int, int], ...]  # first and last row of each run
 
 
 def usable_positions(model: PreTrainedModel) -> int | None:
@@ -18,3 +33,30 @@ def usable_positions(model: PreTrainedModel) -> int | None:
         and module.padding_idx is not None
     ]
     return min([table.num_embeddings - 1 - (table.padding_idx or 0) for table in tables], default=limit)
+
+
+def learned_positions(model: PreTrainedModel) -> Positions:
+    """The first table of learned positions, and the runs of its rows that look as they were drawn.
+
+    Training makes neighbours alike; rows as drawn have a cosine of 1/sqrt(width) about 0. Where the rows of a table
+    are not alike in the main there is nothing to tell them apart by, and no run is named.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Embedding) and _TABLE.search(name):
+            return Positions(module.num_embeddings, _as_drawn(module.weight.detach().double()))
+    return Positions(0, ())
+
+
+def _as_drawn(table: Tensor) -> tuple[tuple[int, int], ...]:
+    alike = torch.cosine_similarity(table[1:], table[:-1], dim=1)
+    limit = 4 / table.shape[1] ** 0.5  # of rows as drawn, one in 16,000 lies beyond
+    if not len(alike) or float(alike.median()) <= 2 * limit:
+        return ()
+    apart = torch.nn.functional.pad(alike.abs() < limit, (1, 1), value=True)
+    runs, start = [], 0
+    for lonely, rows in itertools.groupby((apart[1:] & apart[:-1]).tolist()):
+        length = len(list(rows))
+        if lonely and length >= RUN:
+            runs.append((start, start + length - 1))
+        start += length
+    return tuple(runs)

@@ -3,7 +3,7 @@
 import pytest
 
 from audit import catalog
-from audit.definitions import NotMeasured, Suspicion
+from audit.definitions import NotApplicable, NotMeasured, Suspicion
 from tests.rules.cases import case, layers, measured, subject
 
 HEALTHY = [[0.6, 0.5], [0.4, 0.7]]
@@ -143,3 +143,16 @@ def test_unobserved_layers_counts_softmax_attention_only():
     (found,) = catalog.rules()["unobserved_layers"].judge(missed)
     assert "1 of 2" in found.statement
     assert "never ran" in found.statement
+
+
+def test_undertrained_positions_are_named():
+    """The runs, as many rows as the policy says; a model without a table is not judged."""
+
+    def of(**changes):
+        return case("undertrained_positions", {}, of=subject(**changes))
+
+    judge = catalog.rules()["undertrained_positions"].judge
+    (found,) = judge(of(positions=512, untrained_positions=((256, 511),)))
+    assert "256 of 512 positions (256 to 511)" in found.statement
+    assert judge(of(positions=512)) == ()
+    assert isinstance(judge(of()), NotApplicable)
