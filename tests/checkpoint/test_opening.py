@@ -236,6 +236,37 @@ def test_a_spoilt_checkpoint_is_refused_in_one_line_that_names_the_fault(case: s
     assert [word for word in words if word not in message] == []
 
 
+def without_a_layer(folder: Path) -> None:
+    making.drop_tensor(folder / "model.safetensors", "bert.encoder.layer.1.attention.self.query.weight")
+
+
+# Found only when files and architecture are brought together: the store has been opened by then.
+SPOILT_WITHIN = {
+    "tensor missing": Spoilt(
+        "bert", without_a_layer, ("1 tensors that", "layer.1.attention.self.query.weight")
+    ),
+    "other widths": Spoilt("bert", config(intermediate_size=8), ("has shape", "do not belong together")),
+    "absurd depth": Spoilt("bert", config(num_hidden_layers=10**6), ("1000000 layers", "do not belong")),
+}
+
+
+@pytest.mark.parametrize("case", [*SPOILT, *SPOILT_WITHIN])
+def test_a_refusal_ends_the_command_with_one_line_and_nothing_written(
+    case: str, copied: Copied, attnaudit, tmp_path: Path
+):
+    """What a person sees: exit code 2, the fault on standard error, no store, the checkpoint as it was."""
+    form, spoil, words = (SPOILT | SPOILT_WITHIN)[case]
+    folder = copied(form)
+    spoil(folder)
+    before = sorted(tmp_path.rglob("*"))
+    ran = attnaudit("run", folder, "--depth", "quick", "-o", tmp_path / "store")
+    assert ran.code == 2
+    assert ran.out == ""
+    assert len(ran.err.splitlines()) == 1
+    assert [word for word in words if word not in ran.err] == []
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 @pytest.mark.parametrize("form", ["bert", "llama", "sharded", "gguf"])
 def test_a_sound_checkpoint_opens(form: str, sound: dict[str, Path]):
     """Every form is told apart, every file has its digest, and the digest of all has 64 digits."""
