@@ -4,32 +4,62 @@ Handing these to transformers instead of a folder means that exactly the files t
 that no tensor is in memory twice.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from math import prod
+from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import safe_open
 from torch import Tensor
 
 from audit.checkpoint.pickle_files import unpickled
 from audit.checkpoint.records import Checkpoint
 
+_PIECE = 1 << 18  # values converted at once: a table of embeddings may be as large as the rest of a model
+_FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+
 
 class _Safetensor:
-    """A tensor that is read when it is indexed, which is how the loader materialises one."""
+    """A tensor that is read when the loader moves it where it is to be, and never whole in two precisions."""
 
-    def __init__(self, file: Any, name: str) -> None:
+    def __init__(self, file: Any, path: Path, name: str) -> None:
         self._file = file
+        self._path = path
         self._name = name
 
-    def __getitem__(self, _: object) -> Tensor:
-        found: Tensor = self._file.get_tensor(self._name)
-        return found
+    def __getitem__(self, _: object) -> "_Safetensor":
+        return self
+
+    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Tensor:
+        described = self._file.get_slice(self._name)
+        stored, size = _FLOATS.get(described.get_dtype()), prod(described.get_shape())
+        if dtype is None or stored is None or stored == dtype or size <= _PIECE:
+            found: Tensor = self._file.get_tensor(self._name)
+            return found.to(device=device, dtype=dtype)
+        return self._converted(size, stored, dtype).reshape(described.get_shape()).to(device=device)
+
+    def _converted(self, size: int, stored: torch.dtype, dtype: torch.dtype) -> Tensor:
+        """All values, piece by piece; the library would read the whole tensor for every slice of it."""
+        out, piece = torch.empty(size, dtype=dtype), torch.empty(_PIECE, dtype=stored)
+        with self._path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            file.seek(8 + length + json.loads(file.read(length))[self._name]["data_offsets"][0])
+            for first in range(0, size, _PIECE):
+                part = piece[: min(_PIECE, size - first)]
+                if file.readinto(part.view(torch.uint8).numpy().data) != part.nbytes:
+                    raise OSError(
+                        f"{str(self._path)!r} ends within {self._name!r}: it changed after it was checked"
+                    )
+                out[first : first + len(part)] = part
+        return out
 
 
 @contextmanager
 def stored_tensors(checkpoint: Checkpoint) -> Iterator[dict[str, Any]]:
-    """Name -> tensor, or something that gives the tensor when indexed, of safetensors or pickled weights."""
+    """Name -> tensor, or something that gives the tensor when indexed and moved, of safetensors or pickled weights."""
     with ExitStack() as stack:
         files = {
             name: _opened(checkpoint, name, stack)
@@ -44,4 +74,4 @@ def _opened(checkpoint: Checkpoint, name: str, stack: ExitStack) -> Mapping[str,
         return unpickled(path, name)
     # read, not mapped: a mapped page counts twice once it is converted, and a file that shrinks kills the process
     file = stack.enter_context(safe_open(path, framework="pt", backend="pread"))
-    return {key: _Safetensor(file, key) for key in file.keys()}  # noqa: SIM118 - the handle is no dict
+    return {key: _Safetensor(file, path, key) for key in file.keys()}  # noqa: SIM118 - the handle is no dict

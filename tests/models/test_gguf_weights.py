@@ -29,7 +29,7 @@ def test_unpacking_in_pieces_changes_nothing(kind: KINDS, tmp_path: Path):
     path.write_bytes(b"before" + raw.tobytes())
     found = dequantised(path, StoredTensor(shape, kind, start=6, bytes=raw.size))
     expected = gguf.dequantize(raw.reshape(700, -1), kind).reshape(shape)
-    assert found.dtype == np.float32
+    assert found.dtype == torch.float32
     np.testing.assert_array_equal(found, expected)
 
 
