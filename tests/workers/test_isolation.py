@@ -4,7 +4,9 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -100,11 +102,8 @@ def test_pipes_files_and_unix_sockets_go_on_working(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_somebody_without_rights_stays_who_he_is(tmp_path, listening):
+def test_somebody_without_rights_stays_who_he_is(listening):
     """In a namespace of his own he owns what he writes, and reaches nothing by Python."""
-    tmp_path.chmod(0o777)
-    for folder in tmp_path.parents[:2]:
-        folder.chmod(0o755)
     code = """
     from workers.isolation import cut_off
     os.setgroups([])
@@ -116,5 +115,7 @@ def test_somebody_without_rights_stays_who_he_is(tmp_path, listening):
     open(path, "w").write("x")
     print(os.stat(path).st_uid, enforced == (not raw(int(sys.argv[2]))))
     """
-    assert run(code, tmp_path, listening) == ["65533", "True"]
-    assert (tmp_path / "made").stat().st_uid == 65_533
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        assert run(code, folder, listening) == ["65533", "True"]
+        assert (Path(folder) / "made").stat().st_uid == 65_533

@@ -13,6 +13,7 @@ import pytest
 from tests.workers.conftest import HERE, PROGRAM, until
 from workers.client import Client
 from workers.serve.notice import served_root
+from workers.serve.service import _no_server
 from workers.settings import embedded_url, from_environment
 
 pytestmark = pytest.mark.redis
@@ -213,6 +214,14 @@ def test_a_killed_serve_takes_everything_with_it_and_the_next_one_goes_on(shell)
     shell.service.wait()
     shell.serve()
     assert shell.attnaudit("wait", job).returncode == 0
+
+
+def test_a_server_of_before_that_is_still_ending_is_waited_for(tmp_path):
+    """It would take the new one's socket away with its own."""
+    with _no_server(tmp_path) as lock:
+        server = subprocess.Popen(["sleep", "0.5"], pass_fds=(lock,))
+    with _no_server(tmp_path):
+        assert server.poll() == 0
 
 
 def test_without_a_service_a_verb_says_how_to_start_one(shell):

@@ -6,7 +6,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,7 @@ from workers.settings import Settings, embedded_url, service_environment, socket
 from workers.watching import http
 
 _LOOK: Final = 0.1  # seconds between two looks at the wards
+_ENDING: Final = 60.0  # seconds that a server of before may take to end
 _GRACE: Final = 10.0  # seconds beyond a worker's own grace
 _ELSEWHERE: Final = ("ATTNAUDIT_REDIS_URL_FILE", "ATTNAUDIT_REDIS_PASSWORD", "ATTNAUDIT_REDIS_PASSWORD_FILE")
 _LOG = logging.getLogger(__name__)
@@ -41,29 +43,33 @@ class Service:
         valkey.prepare(self._socket, self._data)
         with _only_one(self._settings.service_folder):
             self._end_what_was_left()
-            notice.leave(self._settings, self._root)
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, lambda *_: self._over.set())
-            wards = self._wards()
-            try:
-                if not wards[0].start():
-                    raise MachineFault(
-                        f"the embedded server does not start; see {str(self._data / 'server.log')!r}"
-                    )
-                while not self._over.wait(_LOOK):
-                    for ward in wards:
-                        ward.tend()
-            finally:
-                end_all(wards)
+            with _no_server(self._settings.service_folder) as lock:
+                notice.leave(self._settings, self._root)
+                for number in (signal.SIGTERM, signal.SIGINT):
+                    signal.signal(number, lambda *_: self._over.set())
+                self._keep(self._wards(lock))
         return 0
 
-    def _wards(self) -> tuple[Ward, ...]:
+    def _keep(self, wards: Sequence[Ward]) -> None:
+        try:
+            if not wards[0].start():
+                raise MachineFault(
+                    f"the embedded server does not start; see {str(self._data / 'server.log')!r}"
+                )
+            while not self._over.wait(_LOOK):
+                for ward in wards:
+                    ward.tend()
+        finally:
+            end_all(wards)
+
+    def _wards(self, lock: int) -> tuple[Ward, ...]:
         """The server first: it is the last to end."""
         server = Ward(
             name="server",
             command=valkey.command(self._socket, self._data, program=self._settings.server or None),
             environment=service_environment({}),
             patience=_GRACE,
+            holds=(lock,),
             serves=lambda is_alive: valkey.answers(self._url, is_alive=is_alive),
         )
         workers = (self._ward("worker", number) for number in range(1, self._workers + 1))
@@ -105,3 +111,23 @@ def _only_one(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             raise MachineFault(f"another `attnaudit serve` uses the store {str(folder.parent)!r}") from None
         yield
+
+
+@contextmanager
+def _no_server(folder: Path) -> Iterator[int]:
+    """A descriptor for the server to hold; waits until an earlier one, which held another, is gone.
+
+    One that is still ending would take the new one's socket away and write into its file.
+    """
+    deadline = time.monotonic() + _ENDING
+    with (folder / "server.lock").open("w") as file:
+        while True:
+            with suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            if time.monotonic() > deadline:
+                raise MachineFault(
+                    f"the server of an earlier `attnaudit serve` on {str(folder.parent)!r} does not end"
+                )
+            time.sleep(_LOOK)
+        yield file.fileno()

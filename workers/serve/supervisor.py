@@ -28,6 +28,7 @@ class Ward:
     serves: Callable[[Callable[[], bool]], bool] = lambda _: (
         True
     )  # given whether it lives: waits until it serves
+    holds: Sequence[int] = ()  # descriptors it keeps open as long as it lives
     process: subprocess.Popen[bytes] | None = None
     began: float = 0.0
     pause: float = _SHORTEST
@@ -40,6 +41,7 @@ class Ward:
             tied,
             env=dict(self.environment),
             stdin=subprocess.DEVNULL,
+            pass_fds=self.holds,
             start_new_session=True,  # Ctrl-C on the terminal is for the supervisor, which ends its wards in order
         )
         self.began = time.monotonic()
