@@ -147,11 +147,11 @@ def weighed(
         m.name: [[None] * layer.heads for layer in layers] for m in chosen
     }
     if chosen:
-        for observation in (o for o in observations if o.output is not None):
+        for observation in observations:
             for metric in chosen:
-                found[metric.name][observation.layer] = [
-                    rounded(v) for v in metric.compute(observation).tolist()
-                ]
+                values = [rounded(value) for value in metric.compute(observation).tolist()]
+                if len(values) == layers[observation.layer].heads:  # one NaN where nothing was seen
+                    found[metric.name][observation.layer] = values
     return {metric.name: _weighed(metric, found[metric.name]) for metric in chosen}
 
 

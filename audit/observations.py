@@ -169,6 +169,10 @@ class WeightObservation:
 
     layer: int
     output: Tensor | None  # slices of W_O, [head, value_dim, width]; None where no such matrix was seen
+    query: Tensor | None = None  # slices of W_Q, [head, head_dim, width], times the scale of the scores
+    key: Tensor | None = (
+        None  # slices of W_K, [key_value_head, head_dim, width]; both with the gain of the norm before
+    )
 
 
 @dataclass(frozen=True)

@@ -176,7 +176,10 @@ def _measured(
             ),
             progress=progress,
         )
-    by_probe[WEIGHTS] = weighed(asked.metrics, layers, weight_observations(loaded.model, layers))
+    sharp = any(metric.name == "query_key_norm" for metric in asked.metrics)
+    by_probe[WEIGHTS] = weighed(
+        asked.metrics, layers, weight_observations(loaded.model, layers, with_products=sharp)
+    )
     measurements = {
         metric.name: {probe: found[metric.name] for probe, found in by_probe.items() if metric.name in found}
         for metric in asked.metrics

@@ -50,17 +50,22 @@ def matrices(model: PreTrainedModel, layers: Sequence[LayerCoverage]) -> dict[in
     is what is left of a block that no attention claims, and stands at the block's first attention layer.
     """
     weights = {id(p): p for m in model.modules() for p in m.parameters(recurse=False) if _is_matrix(m, p)}
-    watcher = _Graphs(few_tokens(model))
     with followed(list(weights.values())):
-        run(model, watcher.fed, watcher, differentiable=True)
-        streams = [tensor for tensor in watcher.streams if tensor.requires_grad]
-        handles = [
-            _cut(tensor) for tensor in streams
-        ]  # what earlier blocks did is none of a block's business
-        found = _by_layer(model, watcher.blocks, weights, {layer.name: layer.index for layer in layers})
-        for handle in handles:
-            handle.remove()
-    return found
+        blocks = graphs(model)
+        return _by_layer(model, blocks, weights, {layer.name: layer.index for layer in layers})
+
+
+def graphs(model: PreTrainedModel) -> list["BlockGraph"]:
+    """The blocks of a pass of a few random tokens, on autograd's graph; no gradient gets from one to the one before.
+
+    Parameters that are to be found on it must be `followed` meanwhile.
+    """
+    watcher = _Graphs(few_tokens(model))
+    run(model, watcher.fed, watcher, differentiable=True)
+    for tensor in watcher.streams:
+        if tensor.requires_grad:
+            tensor.register_hook(torch.zeros_like)  # type: ignore[no-untyped-call]
+    return watcher.blocks
 
 
 @contextmanager
@@ -76,17 +81,12 @@ def followed(parameters: Collection[nn.Parameter]) -> Iterator[None]:
             parameter.requires_grad_(flag).grad = None
 
 
-def _cut(stream: Tensor) -> Any:
-    """No gradient passes this tensor until the handle is removed."""
-    return stream.register_hook(torch.zeros_like)  # type: ignore[no-untyped-call]
-
-
 def _is_matrix(module: nn.Module, parameter: nn.Parameter) -> bool:
     return parameter.dim() >= 2 and parameter.is_floating_point() and not isinstance(module, nn.Embedding)
 
 
 @dataclass
-class _Attended:
+class AttentionGraph:
     """One attention, on autograd's graph."""
 
     name: str
@@ -95,11 +95,11 @@ class _Attended:
 
 
 @dataclass
-class _Block:
+class BlockGraph:
     """One run of a block."""
 
     name: str
-    attended: list[_Attended] = field(default_factory=list)
+    attended: list[AttentionGraph] = field(default_factory=list)
     more: bool = False  # something beside attention adds to the stream
 
 
@@ -108,20 +108,20 @@ class _Graphs(Watcher):
 
     def __init__(self, fed: Fed) -> None:
         self.fed = fed
-        self.blocks: list[_Block] = []
+        self.blocks: list[BlockGraph] = []
         self.streams: list[Tensor] = []
         self._times: Counter[str] = Counter()
-        self._block = _Block("")
+        self._block = BlockGraph("")
 
     def entered(self, block: str) -> None:
         """A block to be filled."""
-        self._block = _Block(block)
+        self._block = BlockGraph(block)
         self.blocks.append(self._block)
 
     def attended(self, found: Attention, name: str) -> Tensor:
         """The attention as it is."""
         self._times[name] += 1
-        self._block.attended.append(_Attended(numbered(name, self._times[name]), found))
+        self._block.attended.append(AttentionGraph(numbered(name, self._times[name]), found))
         return found.output
 
     def added(self, addition: Addition) -> None:
@@ -141,7 +141,7 @@ class _Graphs(Watcher):
 
 def _by_layer(
     model: PreTrainedModel,
-    blocks: Sequence[_Block],
+    blocks: Sequence[BlockGraph],
     weights: Mapping[int, nn.Parameter],
     layers: Mapping[str, int],
 ) -> dict[int, Matrices]:
@@ -167,26 +167,26 @@ def _beside(model: PreTrainedModel, claimed: set[int]) -> set[int]:
 
 
 def _parts(
-    attended: _Attended, mine: Mapping[int, nn.Parameter], claimed: set[int]
+    attended: AttentionGraph, mine: Mapping[int, nn.Parameter], claimed: set[int]
 ) -> dict[Part, list[Matrix]]:
     """The matrices of one attention that no other of the block claimed before."""
     found = attended.found
     sources = (found.query, found.columns, found.value)
     free = {at: p for at, p in mine.items() if at not in claimed}
-    traces = {part: _traces(source, free) for part, source in zip(JOINED, sources, strict=True)}
+    traces = {part: traced(source, free) for part, source in zip(JOINED, sources, strict=True)}
     parts: dict[Part, list[Matrix]] = {
         part: [_share(free[at], traces, part, at) for at in traces[part]] for part in JOINED
     }
-    within = set(_traces(found.output, free)).union(*traces.values())
+    within = set(traced(found.output, free)).union(*traces.values())
     if attended.update is not None:
-        whole = set(_traces(attended.update, free))
+        whole = set(traced(attended.update, free))
         parts["output"] = [Matrix(free[at]) for at in free if at in whole - within]
         claimed |= whole
     claimed |= within
     return parts
 
 
-def _traces(result: Tensor, weights: Mapping[int, nn.Parameter]) -> _Traces:
+def traced(result: Tensor, weights: Mapping[int, nn.Parameter]) -> _Traces:
     """Which of the weights `result` depends on, and where."""
     if not result.requires_grad or not weights:
         return {}

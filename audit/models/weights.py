@@ -7,22 +7,26 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from audit.models.products import products
 from audit.models.sites import Attending, blocks
 from audit.observations import WeightObservation
 from audit.results import LayerCoverage
 
 
 def weight_observations(
-    model: PreTrainedModel, layers: Sequence[LayerCoverage]
+    model: PreTrainedModel, layers: Sequence[LayerCoverage], *, with_products: bool = False
 ) -> Iterator[WeightObservation]:
     """W_O of each observable layer, one slice [value_dim, width] per head; None where it is no plain matrix.
 
-    Which matrix it is was seen in a pass: the one that multiplies the head outputs, side by side.
+    Which matrix it is was seen in a pass: the one that multiplies the head outputs, side by side. W_Q and W_K are
+    found by differentiating a pass, and only where asked for `with_products`.
     """
+    both = products(model, layers) if with_products else {}
     found = {attending.name: attending for block in blocks(model) for attending in block.attentions}
     for layer in layers:
         if layer.name in found and layer.heads:
-            yield WeightObservation(layer.index, _slices(found[layer.name]))
+            query, key = both.get(layer.index, (None, None))
+            yield WeightObservation(layer.index, _slices(found[layer.name]), query, key)
 
 
 def nonfinite_tensors(model: PreTrainedModel) -> tuple[tuple[str, int], ...]:

@@ -15,7 +15,7 @@ from tests.metrics.real_observations import Seen
 
 RELATIVE = 1e-6  # promised are 1e-4; seen are 1e-11
 UNSEEN = {
-    "score_spread", "freezing", "entropy_floor", "turned_sigma_1", "mixing_ratio", "sink_drain",
+    "score_spread", "freezing", "entropy_floor", "turned_sigma_1", "query_key_norm", "mixing_ratio", "sink_drain",
 }  # scores, queries, keys and values are not in these observations  # fmt: skip
 MODULES = [
     import_module(f"audit.metrics.{found.name}") for found in pkgutil.iter_modules(audit.metrics.__path__)

@@ -180,10 +180,10 @@ def test_a_metric_reads_half_precision(metric: Metric, make: Callable[[], Any]) 
 
 def test_metrics_of_weights_give_one_float64_per_head() -> None:
     """A metric of weights is [head]; where nothing was seen it is undefined."""
-    output = torch.randn(4, 3, 6, generator=torch.Generator().manual_seed(0))
+    output, query = torch.randn(2, 4, 3, 6, generator=torch.Generator().manual_seed(0))
     for metric in METRICS:
         if metric.observes == "weights":
-            value = metric.compute(WeightObservation(layer=0, output=output))
+            value = metric.compute(WeightObservation(layer=0, output=output, query=query, key=query[:2]))
 
             assert (value.dtype, tuple(value.shape)) == (torch.float64, (4,))
             assert metric.compute(WeightObservation(layer=0, output=None)).isnan().all()

@@ -45,3 +45,33 @@ def test_the_norm_of_output_weights_is_that_of_each_slice() -> None:
     value = import_module("audit.metrics.output_weight_norm").METRIC.compute(WeightObservation(0, output))
 
     assert value.tolist() == [2.0, 0.0]
+
+
+def test_the_norm_of_queries_and_keys_is_that_of_their_product() -> None:
+    """Against the product written out, for four heads on two key heads; a rotation of both changes nothing."""
+    generator = torch.Generator().manual_seed(0)
+    query = torch.randn(4, 3, 10, generator=generator, dtype=torch.float64)
+    key = torch.randn(2, 3, 10, generator=generator, dtype=torch.float64)
+    turn = torch.linalg.qr(torch.randn(3, 3, generator=generator, dtype=torch.float64)).Q
+    metric = import_module("audit.metrics.query_key_norm").METRIC
+    expected = [torch.linalg.matrix_norm(query[h].T @ key[h // 2], 2) for h in range(4)]
+
+    for q, k in ((query, key), (turn @ query, turn @ key)):
+        found = metric.compute(WeightObservation(0, None, q, k))
+        torch.testing.assert_close(found, torch.stack(expected))
+    assert metric.compute(WeightObservation(0, None)).isnan().all()
+
+
+def test_the_norm_bounds_every_score() -> None:
+    """No two tokens get more than the norm times their lengths, and one pair gets it."""
+    generator = torch.Generator().manual_seed(1)
+    query, key = torch.randn(2, 1, 4, 8, generator=generator, dtype=torch.float64)
+    norm = float(
+        import_module("audit.metrics.query_key_norm").METRIC.compute(WeightObservation(0, None, query, key))
+    )
+    tokens = torch.nn.functional.normalize(
+        torch.randn(200, 8, generator=generator, dtype=torch.float64), dim=-1
+    )
+    scores = (tokens @ query[0].T) @ (tokens @ key[0].T).T
+
+    assert 0.3 * norm < float(scores.abs().max()) <= norm
