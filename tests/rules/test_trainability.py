@@ -3,10 +3,16 @@
 from typing import Any
 
 import pytest
+import torch
+from torch.nn.functional import cross_entropy
 
 from audit import catalog
 from audit.definitions import Case, NotApplicable, NotMeasured
+from audit.models.coverage import survey
+from audit.models.gradients import Backward
+from audit.models.inputs import model_inputs
 from audit.results import Measurement
+from tests.models.watching import batch_of, frozen
 from tests.rules.cases import case, layers, measured
 from tests.rules.test_taxonomy import BOTH, built, flagged, suspicions
 
@@ -176,3 +182,26 @@ def test_a_collapse_is_shown_with_its_norms_and_gradients() -> None:
     assert shown["token_residual"] == (0.05, None)
     assert shown["query_gradient"] == (0.01, None)
     assert shown["token_effective_rank"] == (0.01, 0.05)
+
+
+@pytest.mark.parametrize(("noise", "expected"), [(1e-4, [0, 1]), (1.0, [])], ids=["collapsed", "healthy"])
+def test_tokens_that_are_all_alike_leave_queries_and_keys_without_gradient(
+    noise: float, expected: list[int]
+) -> None:
+    """A real backward pass through embeddings of one vector and next to nothing else, in a small Llama."""
+    model = frozen("llama", "causal")
+    table = model.get_input_embeddings().weight
+    generator = torch.Generator().manual_seed(0)
+    table.data = torch.randn(1, 64, generator=generator) + noise * torch.randn(128, 64, generator=generator)
+    ids = torch.randint(20, 120, (1, 24), generator=generator)
+    fed = model_inputs(model, batch_of(ids, torch.ones_like(ids).bool()), every_logit=True)
+    seen = Backward(model, survey(model)).observe(fed, lambda output: cross_entropy(output.logits[0], ids[0]))
+    names = ("query_gradient", "key_gradient", *MATRICES, "hidden_gradient")
+    values = [{name: float(catalog.metrics()[name].compute(o)) for name in names} for o in seen]  # type: ignore[union-attr]
+    made = built(
+        "vanishing_gradient", {name: [of[name] for of in values] for name in names}, probes=("prose",)
+    )
+
+    judgement = catalog.rules()["vanishing_gradient"].judge(made)
+    flags = [found.layer for found in judgement] if isinstance(judgement, tuple) else []
+    assert flags == expected
