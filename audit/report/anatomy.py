@@ -42,8 +42,10 @@ def totals(audit: Audit) -> tuple[Row, ...]:
 
 
 def title_of(audit: Audit, name: str) -> str:
-    """The metric's title, or its name where the audit does not record it."""
-    return audit.methods[name].title if name in audit.methods else name
+    """The metric's title, or that of a demographic quantity, or the name where the audit does not record it."""
+    if name in audit.methods:
+        return audit.methods[name].title
+    return next((skew.quantities[name] for skew in audit.skew if name in skew.quantities), name)
 
 
 def target_of(audit: Audit, name: str) -> str:

@@ -9,6 +9,7 @@ from audit.report.exhibits import pattern_sections
 from audit.report.findings import card, finding_anchor, highlight, ranked
 from audit.report.nulls import nulls
 from audit.report.page import Anatomy, Entry, Medium, Page
+from audit.report.people import people
 from audit.report.places import map_of_layers, name_of
 from audit.report.redundancy import redundancy
 from audit.report.summary import summary
@@ -48,6 +49,7 @@ def page_of(audit: Audit, folder: Path, *, medium: Medium, created: str) -> Page
         further_findings=tuple(highlight(audit, f, target="") for f in rest[: _LINES[medium]]),
         further_note=_further_note(rest, medium),
         redundancy=redundancy(audit, folder, medium=medium, shown=shown),
+        people=people(audit, medium=medium),
         anatomy=_anatomy(audit, folder, shown, medium=medium),
         methods=appendix.methods(audit),
         nulls=nulls(audit),
@@ -119,6 +121,7 @@ def _contents(shown: list[Finding]) -> tuple[Entry, ...]:
         Entry(target="summary", text="Summary"),
         Entry(target="findings", text="Findings", children=findings),
         Entry(target="redundancy", text="Redundancy", children=redundancy_parts),
+        Entry(target="people", text="Groups of people"),
         Entry(target="anatomy", text="Anatomy", children=anatomy_parts),
         Entry(target="method", text="Method"),
         Entry(target="rules", text="Rules"),

@@ -253,6 +253,30 @@ class RedundancyBlock:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PeopleAxis:
+    """One demographic axis: what was compared, the heads that stand out, what the model says."""
+
+    anchor: str
+    title: str
+    verdict: str
+    facts: tuple[Row, ...]
+    heads: Table | None
+    heads_note: str
+    leanings: Table | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeopleBlock:
+    """How attention is allotted to groups of people."""
+
+    note: str  # why there is nothing, or empty
+    claims: tuple[Row, ...]
+    overview: Table | None
+    figure: Figure | None
+    axes: tuple[PeopleAxis, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
     """How this audit came about and how to repeat it."""
 
@@ -286,6 +310,7 @@ class Page:
     further_findings: tuple[Highlight, ...]
     further_note: str
     redundancy: RedundancyBlock
+    people: PeopleBlock
     anatomy: Anatomy
     methods: tuple[MethodBlock, ...]
     nulls: tuple[MethodBlock, ...]

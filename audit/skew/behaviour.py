@@ -17,7 +17,7 @@ from audit.models.observing import Editor, observe
 from audit.models.passes import Watcher, run
 from audit.numerics import rounded
 from audit.observations import AttentionObservation, Batch, ResidualObservation
-from audit.probes.sentences import Crossing
+from audit.probes.sentences import MARKED, Crossing
 from audit.results import LayerCoverage
 from audit.skew.design import Design, placed
 from audit.statistics.crossed import centred
@@ -189,13 +189,19 @@ def _mean_gap(values: Array, first: NDArray[np.bool_]) -> float:
     return float(gaps[np.isfinite(gaps)].mean()) if np.isfinite(gaps).any() else float("nan")
 
 
+def _attribute(made: Design, template: int) -> str:
+    """The word itself for built-in templates, else the number of the template: a user's words are not repeated."""
+    marked = MARKED.search(made.axis.templates[template])
+    return marked[1] if marked and made.axis.rows is None else f"template {template}"
+
+
 def _leanings(values: Array, made: Design) -> tuple[dict[str, Any], ...]:
     """The attributes whose probability differs most."""
     gaps = _gaps(values, made.first)
     order = sorted((row for row in range(len(gaps)) if isfinite(gaps[row])), key=lambda row: -abs(gaps[row]))
     return tuple(
         {
-            "template": made.templates[row],
+            "attribute": _attribute(made, made.templates[row]),
             "toward": made.axis.groups[0 if gaps[row] > 0 else 1],
             "nats": rounded(abs(gaps[row]), 3),
         }

@@ -171,11 +171,11 @@ def test_every_picture_has_words(drawn):
 
 
 def test_the_order_is_the_reviewers(drawn):
-    """Verdict first, then findings, redundancy, anatomy, method, rules, probes, provenance, glossary."""
+    """Verdict first, then findings, redundancy, groups of people, anatomy, method, rules, probes, provenance, glossary."""
     order = re.findall(r'<section id="(\w+)"', drawn.html)
     assert order == [
         "summary", "findings", "redundancy", "ablations", "curves", "likeness",
-        "anatomy", "heads", "depth", "trainability", "patterns",
+        "people", "anatomy", "heads", "depth", "trainability", "patterns",
         "method", "rules", "probes", "provenance", "glossary",
     ]  # fmt: skip
     assert drawn.html.index("May be promoted, with 2 findings to watch.") < drawn.html.index(

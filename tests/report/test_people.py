@@ -1,0 +1,122 @@
+"""The section on groups of people: what is said with and without a skew, on screen and in print."""
+
+from dataclasses import replace
+
+import pytest
+
+from audit.demographics import Skew, SkewAxis, SkewedHead, SkewedOutput
+from audit.report.people import people
+from tests.report.example import example_audit
+
+
+def head(**changes):
+    fields = {
+        "quantity": "received",
+        "layer": 1,
+        "head": 2,
+        "level": 0.1,
+        "difference": 0.02,
+        "low": 0.01,
+        "high": 0.03,
+        "size": 1.2,
+        "p": 1e-5,
+        "q": 0.01,
+        "reinitialised": 0.001,
+        "carries": 0.4,
+        "carries_low": 0.2,
+        "carries_high": 0.6,
+    }
+    return SkewedHead(**fields | changes)
+
+
+def axis(**changes):
+    fields = {
+        "name": "gender",
+        "title": "Gender",
+        "groups": ("women", "men"),
+        "pairs": (("aunt", "uncle"),),
+        "terms": 14,
+        "templates": 24,
+        "sentences": 196,
+        "unknown": 0,
+        "unmatched": 3,
+        "imbalance": 0.1,
+        "limits": "Two genders.",
+        "control": False,
+        "verdict": "skew found",
+        "reason": "1 of 24 tests of heads stand out",
+        "heads": (head(),),
+        "found": 1,
+        "by_layer": (0, 1, 0, 0, 0, 0),
+        "smallest": 0.02,
+        "output": SkewedOutput(
+            measure="log probability of the attribute",
+            p=0.002,
+            difference=0.3,
+            chance=0.1,
+            leanings=({"attribute": "nurse", "toward": "women", "nats": 0.8},),
+            equalised=0.5,
+        ),
+    }
+    return SkewAxis(**fields | changes)
+
+
+def audit_with(*axes, **changes):
+    fields = {
+        "probe": "demographics",
+        "quantities": {"received": "attention received"},
+        "tests": 24,
+        "level": 0.05,
+    }
+    return replace(example_audit(), skew=(Skew(**fields | changes, axes=axes),))
+
+
+def test_a_skew_is_told_with_its_size_its_uncertainty_and_what_it_carries():
+    """Head, interval, untrained model, share of the output, attributes, remedy."""
+    block = people(audit_with(axis()), medium="screen")
+    (shown,) = block.axes
+    (row,) = shown.heads.rows
+    assert row[0] == "attention received, head 2 of layer 1"
+    assert "0.02 [0.01, 0.03]" in row
+    assert row[-1] == "40% [20%, 60%]"
+    assert shown.leanings.rows == (("nurse", "women", "0.8"),)
+    assert any("50% of the difference" in fact.text for fact in shown.facts)
+    assert block.overview.rows[0][3] == "Skew found"
+    assert "no difference in what the model says" in block.claims[1].text
+
+
+def test_print_lists_heads_only_where_something_stands_out():
+    """A bounded digest."""
+    quiet = axis(
+        name="age", title="Age", verdict="none found", found=0, heads=(head(q=0.6),), by_layer=(0,) * 6
+    )
+    printed = people(audit_with(axis(), quiet), medium="print").axes
+    assert [shown.heads is not None for shown in printed] == [True, False]
+    assert (
+        people(audit_with(quiet), medium="screen").axes[0].heads_note.startswith("None of these stands out")
+    )
+
+
+def test_the_control_stands_in_the_overview_and_has_no_section():
+    """It is there to be compared with."""
+    block = people(audit_with(axis(), axis(name="control", title="Control", control=True)), medium="screen")
+    assert [row[0] for row in block.overview.rows] == ["Gender", "Control"]
+    assert [shown.title for shown in block.axes] == ["Gender"]
+
+
+@pytest.mark.parametrize(
+    ("audit", "note"),
+    [
+        (example_audit(), "Not looked at"),
+        (
+            audit_with(absent="the checkpoint has no tokenizer"),
+            "Not measured: the checkpoint has no tokenizer.",
+        ),
+    ],
+)
+def test_absence_is_said_with_its_reason(audit, note):
+    """Never an empty table."""
+    block = people(audit, medium="screen")
+    assert block.note.startswith(note)
+    assert block.overview is None
+    assert block.axes == ()
