@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 
 from audit.report import charts, facts
+from audit.report.blocks import Figure, Medium, MetricSection, Row
 from audit.report.cells import Cell, axes_of, cells_of, why_absent
 from audit.report.drawing import raster, vector
-from audit.report.page import Figure, Medium, MetricSection, Row
 from audit.report.places import group_of, groups
 from audit.report.scales import Scale
 from audit.report.wording import anchor, estimate, sentence

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from audit.report.page import MethodBlock, Provenance, Row, RuleBlock
+from audit.report.blocks import MethodBlock, Provenance, Row, RuleBlock
 from audit.report.wording import anchor, counted, number, sentence, size
 from audit.results import Audit, Check, MethodRecord, RuleRecord
 

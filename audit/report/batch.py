@@ -11,9 +11,9 @@ from markupsafe import Markup
 
 from audit import store as stores
 from audit.batch import FOLDER, Batch, Row
-from audit.report import page, templating
+from audit.report import blocks, templating
 from audit.report.batch_page import BatchPage, Line, Subject
-from audit.report.page import Medium, VerdictBlock
+from audit.report.blocks import Medium, VerdictBlock
 from audit.report.pdf import set_in_child
 from audit.report.places import name_of
 from audit.report.rendering import HTML, PDF
@@ -92,14 +92,14 @@ def _meaning(batch: Batch) -> str:
     return f"{sentence(listed([f'{counts[word]} {word}' for word in order]))} Worst first; each is judged by itself."
 
 
-def _totals(batch: Batch) -> tuple[page.Row, ...]:
+def _totals(batch: Batch) -> tuple[blocks.Row, ...]:
     audited = sum(row.audit_id is not None for row in batch.rows)
     return (
-        page.Row(label="Audited", text=f"{audited} of {counted(len(batch.rows), 'checkpoint')}"),
-        page.Row(label="Failing", text=counted(sum(row.failing for row in batch.rows), "finding")),
-        page.Row(label="To watch", text=counted(sum(row.watched for row in batch.rows), "finding")),
-        page.Row(label="Exit code", text=str(batch.exit_code)),
-        page.Row(label="Started", text=batch.started[:16].replace("T", " ") + " UTC"),
+        blocks.Row(label="Audited", text=f"{audited} of {counted(len(batch.rows), 'checkpoint')}"),
+        blocks.Row(label="Failing", text=counted(sum(row.failing for row in batch.rows), "finding")),
+        blocks.Row(label="To watch", text=counted(sum(row.watched for row in batch.rows), "finding")),
+        blocks.Row(label="Exit code", text=str(batch.exit_code)),
+        blocks.Row(label="Started", text=batch.started[:16].replace("T", " ") + " UTC"),
     )
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from audit.report.page import Medium, Row, VerdictBlock
+from audit.report.blocks import Medium, Row, VerdictBlock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

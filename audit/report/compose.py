@@ -5,10 +5,11 @@ from pathlib import Path
 from markupsafe import Markup
 
 from audit.report import anatomy, appendix, templating
+from audit.report.blocks import Anatomy, Entry, Medium
 from audit.report.exhibits import pattern_sections
 from audit.report.findings import card, finding_anchor, highlight, ranked
 from audit.report.nulls import nulls
-from audit.report.page import Anatomy, Entry, Medium, Page
+from audit.report.page import Page
 from audit.report.people import people
 from audit.report.places import map_of_layers, name_of
 from audit.report.redundancy import redundancy

@@ -8,8 +8,8 @@ import msgspec
 
 from audit.identity import digest_of_file
 from audit.report import charts
+from audit.report.blocks import Figure, PatternSection, Row
 from audit.report.drawing import raster
-from audit.report.page import Figure, PatternSection, Row
 from audit.report.places import place
 from audit.report.wording import anchor, number, sentence
 from audit.results import Audit, Exhibit

@@ -3,8 +3,8 @@
 from collections.abc import Container, Mapping, Sequence
 from statistics import fmean, median
 
+from audit.report.blocks import Table
 from audit.report.cells import Cell, why_absent
-from audit.report.page import Table
 from audit.report.wording import counted, estimate, number, sentence
 from audit.results import Measurement
 

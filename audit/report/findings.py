@@ -1,9 +1,9 @@
 """Findings, always in the same order: statement, evidence, confirmation, cause, what to do, limits, how to repeat it."""
 
 from audit.report.anatomy import target_of, title_of
+from audit.report.blocks import Entry, EvidenceRow, FindingCard, Highlight, Row
 from audit.report.cells import why_absent
 from audit.report.exhibits import pattern_anchor
-from audit.report.page import Entry, EvidenceRow, FindingCard, Highlight, Row
 from audit.report.places import place
 from audit.report.wording import anchor, estimate, number, sentence, shortened
 from audit.results import Audit, Evidence, Finding

@@ -5,9 +5,9 @@ from pathlib import Path
 import msgspec
 
 from audit.report import redundancy_charts as charts
+from audit.report.blocks import Figure, Likeness, Medium, Row, Table
 from audit.report.drawing import raster
 from audit.report.exhibits import read_exhibit
-from audit.report.page import Figure, Likeness, Medium, Row, Table
 from audit.report.wording import counted, number, sentence
 from audit.results import Audit
 

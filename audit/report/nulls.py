@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from statistics import median
 from typing import NamedTuple
 
+from audit.report.blocks import MethodBlock, Row
 from audit.report.cells import cells_of
-from audit.report.page import MethodBlock, Row
 from audit.report.wording import anchor, number, sentence
 from audit.results import Audit, Measurement, Null
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import altair as alt
 
 from audit.demographics import Skew, SkewAxis, SkewedHead
+from audit.report.blocks import Figure, Medium, PeopleAxis, PeopleBlock, Row, Table
 from audit.report.drawing import vector
-from audit.report.page import Figure, Medium, PeopleAxis, PeopleBlock, Row, Table
 from audit.report.scales import Scale, Spec, base, colour, filled, label_every, numbered, spec, step
 from audit.report.wording import anchor, counted, estimate, number, sentence
 from audit.results import Audit

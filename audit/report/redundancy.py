@@ -6,10 +6,10 @@ from typing import Any
 
 from audit.redundancy import DropCurve, Kind, Saved
 from audit.report import redundancy_charts as charts
+from audit.report.blocks import Ablations, Curve, Figure, Medium, RedundancyBlock, Row, Table, Trial
 from audit.report.drawing import vector
 from audit.report.findings import CONFIRMATION, finding_anchor
 from audit.report.likeness import likeness
-from audit.report.page import Ablations, Curve, Figure, Medium, RedundancyBlock, Row, Table, Trial
 from audit.report.places import place
 from audit.report.ranks import ranks
 from audit.report.wording import counted, estimate, number, sentence

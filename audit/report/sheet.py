@@ -12,10 +12,10 @@ from markupsafe import Markup
 
 from audit.errors import UnusableInput
 from audit.report import templating
+from audit.report.blocks import Medium, TrainabilitySection
 from audit.report.diagram import Seen, chart
 from audit.report.drawing import png, svg
 from audit.report.exhibits import diagram_of
-from audit.report.page import Medium, TrainabilitySection
 from audit.report.places import name_of
 from audit.report.trainability import section, seen_of
 from audit.results import Audit

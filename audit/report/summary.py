@@ -2,9 +2,9 @@
 
 from collections import Counter, defaultdict
 
+from audit.report.blocks import Row, Summary, VerdictBlock
 from audit.report.cells import cells_of
 from audit.report.findings import finding_anchor, highlight, ranked
-from audit.report.page import Row, Summary, VerdictBlock
 from audit.report.places import name_of
 from audit.report.wording import anchor, counted, listed, ranges, sentence, shortened
 from audit.results import Audit, Check

@@ -11,7 +11,8 @@ import jinja2
 from markupsafe import Markup, escape
 
 from audit.errors import InternalFault
-from audit.report.page import Medium, Page
+from audit.report.blocks import Medium
+from audit.report.page import Page
 from audit.report.wording import legible
 
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
+from audit.report.blocks import Figure, Medium, Row, Table, TrainabilitySection
 from audit.report.cells import cells_of
 from audit.report.diagram import Seen, chart
 from audit.report.drawing import raster
 from audit.report.exhibits import diagram_of
-from audit.report.page import Figure, Medium, Row, Table, TrainabilitySection
 from audit.report.wording import number, sentence
 from audit.results import Audit, ProbeCoverage
 from audit.trainability import Diagram
