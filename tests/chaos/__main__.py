@@ -1,6 +1,7 @@
 """`python -m tests.chaos`: parse, run, print the table."""
 
 import argparse
+import logging
 import shutil
 import sys
 import tempfile
@@ -26,6 +27,7 @@ def table(chaos: Chaos, outcome: Outcome) -> str:
         "published, quarantined, lost": f"{states['published']}, {states['quarantined']}, 0",
         "reports": f"{outcome.reports}, {outcome.pdfs} with PDF; none torn, none twice",
         f"attempts (at most {ATTEMPTS})": ", ".join(f"{n}: {count}" for n, count in sorted(attempts.items())),
+        "a first job begins after": f"{outcome.cold:.0f} s, nothing being killed",
         "killed worker's job runs again after": _seconds(outcome, "worker"),
         "killed service's jobs run again after": _seconds(outcome, "serve"),
         "killed server: consuming again after": _seconds(outcome, "server"),
@@ -52,6 +54,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="short leases, for a short run")
     parser.add_argument("--keep", type=Path, help="a new folder to work in, which stays")
     given = parser.parse_args()
+    logging.getLogger("workers").setLevel(logging.CRITICAL)  # what is killed and started again is counted
     for server in [given.server] if given.server else ["valkey", "redis"]:
         program = "" if server == "valkey" else shutil.which("redis-server")
         if program is None:
@@ -63,6 +66,18 @@ def main() -> None:
         else:
             with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
                 _run(given, program, Path(folder))
+
+
+class _Teller:
+    """A line on standard error for each fifty jobs that have ended."""
+
+    def __init__(self, name: str) -> None:
+        self._name, self._told = name, 0
+
+    def __call__(self, ended: int) -> None:
+        if ended - self._told >= 50:
+            self._told = ended
+            sys.stderr.write(f"{self._name}: {ended} jobs have ended\n")
 
 
 def _run(given: argparse.Namespace, program: str, folder: Path) -> None:
@@ -78,8 +93,8 @@ def _run(given: argparse.Namespace, program: str, folder: Path) -> None:
         settings=QUICK if given.quick else {},
         every=10 if given.quick else 60,
     )
-    outcome = run(chaos, folder)
     name = Path(program).name if program else "embedded Valkey"
+    outcome = run(chaos, folder, told=_Teller(name))
     sys.stdout.write(f"| server | {name} |\n|---|---|\n{table(chaos, outcome)}\n")
     sys.stdout.flush()
 

@@ -79,6 +79,7 @@ class Outcome:
 
     blows: Counter[str]
     pause: float
+    cold: float  # seconds from the service's start to the first job's
     jobs: tuple[Job, ...]
     slots: int
     seconds: float

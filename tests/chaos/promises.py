@@ -120,7 +120,13 @@ def written(store: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in store.glob(_PUBLISHED)}
 
 
-def hold_returns(seconds: dict[str, list[float]]) -> None:
-    """Work that lost its worker or its server goes on in time."""
+def hold_returns(seconds: dict[str, list[float]], *, cold: float) -> None:
+    """Work that lost its worker or its server goes on in time.
+
+    On a machine on which a first job waits `cold` seconds for its worker to start, nothing being killed, four times
+    that are allowed where it is more.
+    """
     for kind, found in seconds.items():
-        assert max(found) <= BACK, f"after a blow to {kind} work stood still for {max(found):.0f} s"
+        assert max(found) <= max(BACK, 4 * cold), (
+            f"after a blow to {kind} work stood still for {max(found):.0f} s"
+        )

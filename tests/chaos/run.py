@@ -2,12 +2,14 @@
 
 import contextlib
 import datetime as dt
+import statistics
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jsonschema
+from redis.exceptions import RedisError
 
 from audit.errors import MachineFault, UnusableInput
 from tests.chaos import promises
@@ -26,22 +28,32 @@ _TICKS = 3.0  # seconds; a scheduler looks every second
 _LEAST_PAUSE = 0.7  # seconds between blows, however quick the audits are
 
 
-def run(chaos: Chaos, folder: Path) -> Outcome:
-    """The service under chaos in `folder`; AssertionError where a promise was broken."""
-    service = Service(chaos, folder)
+Told = Callable[[int], None]
+
+
+def run(chaos: Chaos, folder: Path, *, told: Told = lambda _: None) -> Outcome:
+    """The service under chaos in `folder`; AssertionError where a promise was broken.
+
+    `told` hears now and then how many jobs have ended.
+    """
+    service, began = Service(chaos, folder), time.time()
     service.start()
     try:
         with Client(service.url) as client, promises.Reader(service.store) as reader:
-            return _struck(chaos, service, client, reader)
+            return _struck(chaos, service, client, reader, began, told)
     finally:
         service.stop()
 
 
-def _struck(chaos: Chaos, service: Service, client: Client, reader: promises.Reader) -> Outcome:
+def _struck(
+    chaos: Chaos, service: Service, client: Client, reader: promises.Reader, began: float, told: Told
+) -> Outcome:
     asked = chaos.asked()
-    pause = chaos.pause or max(_LEAST_PAUSE, 2 * _undisturbed(client, chaos, asked[:4]))
+    first = _undisturbed(client, chaos, asked[:4])
+    cold = min(job.started or began for job in first) - began
+    pause = chaos.pause or max(_LEAST_PAUSE, 2 * statistics.median(job.seconds or 0.0 for job in first))
     since = _scheduled(service.url, chaos)
-    over, began = threading.Event(), time.monotonic()
+    over, struck = threading.Event(), time.monotonic()
     with Returns(service) as returns:
         blows = Blows(service, returns, chaos, pause=pause)
         hand = threading.Thread(target=blows.fall, args=(over,))
@@ -49,16 +61,16 @@ def _struck(chaos: Chaos, service: Service, client: Client, reader: promises.Rea
         try:
             for ask in asked:
                 _submit(client, chaos, ask)
-            _all_final(client, [ask.id for ask in asked], limit=chaos.limit)
+            _all_final(client, [ask.id for ask in asked], limit=chaos.limit, told=told)
         finally:
             over.set()
             hand.join()
-    seconds = time.monotonic() - began
+    seconds = time.monotonic() - struck
     jobs = _all_final(client, [ask.id for ask in asked], limit=120)
     slots = _fired(client, chaos, since, time.time())
     promises.hold(jobs, asked, service.store, jsonschema.Draft202012Validator(schema()), slots)
     promises.hold_list(client, {job.id for job in (*jobs, *slots)})
-    promises.hold_returns(returns.seconds)
+    promises.hold_returns(returns.seconds, cold=cold)
     reports = len(reader.folders)
     rerun_seconds = _rerun(client, chaos, asked, jobs, service.store)
     reader.look()
@@ -66,6 +78,7 @@ def _struck(chaos: Chaos, service: Service, client: Client, reader: promises.Rea
     return Outcome(
         blows=blows.fallen,
         pause=pause,
+        cold=cold,
         jobs=jobs,
         slots=len(slots),
         seconds=seconds,
@@ -77,12 +90,11 @@ def _struck(chaos: Chaos, service: Service, client: Client, reader: promises.Rea
     )
 
 
-def _undisturbed(client: Client, chaos: Chaos, asked: Sequence[Asked]) -> float:
-    """Seconds of an audit before anything is struck; the first ones wait for their workers to be warm."""
+def _undisturbed(client: Client, chaos: Chaos, asked: Sequence[Asked]) -> tuple[Job, ...]:
+    """The first jobs, before anything is struck."""
     for ask in asked:
         _submit(client, chaos, ask)
-    times = [job.seconds or 0.0 for job in _all_final(client, [ask.id for ask in asked], limit=300)]
-    return sorted(times)[len(times) // 2]
+    return _all_final(client, [ask.id for ask in asked], limit=300)
 
 
 def _submit(client: Client, chaos: Chaos, ask: Asked) -> None:
@@ -100,17 +112,20 @@ def _submit(client: Client, chaos: Chaos, ask: Asked) -> None:
         time.sleep(0.2)
 
 
-def _all_final(client: Client, ids: Sequence[str], *, limit: float) -> tuple[Job, ...]:
+def _all_final(
+    client: Client, ids: Sequence[str], *, limit: float, told: Told = lambda _: None
+) -> tuple[Job, ...]:
     """The jobs, once each has ended."""
     deadline, done = time.monotonic() + limit, dict[str, Job]()
     while len(done) < len(ids):
-        with contextlib.suppress(MachineFault):
+        with contextlib.suppress(MachineFault, RedisError):
             for job_id in ids:
                 if job_id not in done:
                     job = client.status(job_id)
                     if not job.is_final:
                         break
                     done[job_id] = job
+            told(sum(client.ledger.figures().totals.values()))
         assert time.monotonic() < deadline, f"{len(ids) - len(done)} jobs are not final after {limit:.0f} s"
         time.sleep(0.2)
     return tuple(done[job_id] for job_id in ids)

@@ -22,7 +22,6 @@ def test_whatever_is_killed_each_job_ends_once_and_has_one_report(bert_tiny: Pat
         audits=10,
         duplicates=3,
         settings=QUICK,
-        pause=1.5,
         most_blows=12,
         every=10,
         limit=240.0,
