@@ -8,7 +8,15 @@ import pytest
 from audit import Plan, audit_checkpoint, partial, run, store
 from audit.store import Fence
 
-PLAN = Plan(depth="standard", samples=8, max_length=112, batch_size=2, confirm=False, threads=1)
+PLAN = Plan(
+    depth="standard",
+    probes=("prose", "code"),
+    samples=8,
+    max_length=112,
+    batch_size=2,
+    confirm=False,
+    threads=1,
+)
 BATCHES = 8  # of two probes
 
 
