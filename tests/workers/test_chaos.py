@@ -19,10 +19,11 @@ def test_whatever_is_killed_each_job_ends_once_and_has_one_report(bert_tiny: Pat
     chaos = Chaos(
         models=bert_tiny.parent,
         checkpoint=bert_tiny.name,
-        audits=10,
+        audits=8,
         duplicates=3,
         settings=QUICK,
-        most_blows=12,
+        pause=2.0,
+        most_blows=10,
         every=10,
         limit=240.0,
     )
