@@ -64,7 +64,7 @@ def _done(client: Client, seeds: range) -> list[Job]:
     return [client.wait(job_id) for job_id in ids]
 
 
-def scaling(rounds: int = 3, jobs: int = 6) -> tuple[float, float]:
+def scaling(rounds: int = 3, jobs: int = 5) -> tuple[float, float]:
     """Speed-up of two workers over one, and of two independent CPU-bound processes over one, measured in turns."""
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as alone,
