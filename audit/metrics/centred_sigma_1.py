@@ -24,13 +24,13 @@ def centred_sigma_1(observation: AttentionObservation) -> Tensor:
 
 METRIC = Metric(
     name="centred_sigma_1",
-    title="Largest singular value beyond even attention",
+    title="Beyond even attention: first singular value",
     summary="Strength of what a head's attention does other than averaging over everything it may see.",
     observes="attention",
     axes="head",
     unit="1",
     span=(0.0, None),
-    direction="0 is even attention; a pure sink approaches sqrt(T). Read it beside the head's turned queries.",
+    direction="0 is even attention; a pure sink approaches sqrt(T). Read it beside the same head with its queries turned.",
     healthy=(
         "No published band. Compare with turned_sigma_1, the same head with its queries turned at random: a head that "
         "learnt something reads clearly more."

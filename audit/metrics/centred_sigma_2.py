@@ -17,7 +17,7 @@ def centred_sigma_2(observation: AttentionObservation) -> Tensor:
 
 METRIC = Metric(
     name="centred_sigma_2",
-    title="Second singular value beyond even attention",
+    title="Beyond even attention: second singular value",
     summary="What a head's attention does beside averaging and beside its strongest other direction.",
     observes="attention",
     axes="head",

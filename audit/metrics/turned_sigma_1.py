@@ -48,13 +48,13 @@ def _spread(scores: Tensor, seen: Tensor) -> Tensor:
 
 METRIC = Metric(
     name="turned_sigma_1",
-    title="Beyond even attention, queries turned",
-    summary="What centred_sigma_1 would be if the head's queries knew nothing of its keys: the null beside it.",
+    title="Beyond even attention: with its queries turned",
+    summary="What the first singular value beyond even attention would be if the queries knew nothing of the keys.",
     observes="attention",
     axes="head",
     unit="1",
     span=(0.0, None),
-    direction="Only to be compared: centred_sigma_1 above it is structure that was learnt.",
+    direction="Only to be compared: a head that reads more than this has learnt which token to attend to.",
     healthy="No band: a null, made of the head's own queries, keys and spread of scores.",
     formula="s_1 of softmax(c Q R K^T) - U, R a random rotation for each head, c such that the mean spread of the scores "
     "is the head's own",

@@ -59,7 +59,9 @@ def _method_target(audit: Audit, name: str) -> str:
 
 
 def _names(audit: Audit, axes: str) -> list[str]:
-    return [name for name in sorted(audit.measurements) if _axes(audit, name) == axes]
+    """By title, as a reader looks them up: what belongs together is called alike."""
+    mine = [name for name in audit.measurements if _axes(audit, name) == axes]
+    return sorted(mine, key=lambda name: (title_of(audit, name).casefold(), name))
 
 
 def _axes(audit: Audit, name: str) -> str:
