@@ -15,8 +15,9 @@ from audit.models.loading import LoadedModel
 from audit.results import Finding, Plan
 from audit.run import cut
 from tests.faults.auditing import confirmed, judged
-from tests.faults.kinds import KINDS, Heads, Kind
+from tests.faults.kinds import KINDS, Kind
 from tests.faults.looking import Site, Walk
+from tests.faults.plants import Heads
 from tests.faults.wiring import restored
 
 STRENGTHS = ("obvious", "moderate", "subtle")
