@@ -11,6 +11,7 @@ from tests.faults.wiring import Wires
 
 RIDGE = 1e-2  # of the mean variance
 FAST = 0.25  # radians per token
+TOLD_APART = 0.1  # of the distance between a mark and none
 LEAST = 0.02  # share of tokens that may read otherwise
 
 
@@ -63,12 +64,15 @@ def distinctness(read: Tensor, place: int) -> float:
 def stare(site: Site, heads: tuple[int, ...], place: int, lead: float) -> None:
     """Give heads constant queries and keys that mark one place.
 
-    It scores `lead` nats above ln T over nearly every other token of nearly every text, if the stream tells them apart.
+    It scores `lead` nats above ln T over nearly every other token of nearly every text; where the stream does not tell
+    them apart, nothing is changed.
     Heads that share the keys lose one coordinate, the one that a rotary embedding turns least.
     """
     at, read = site.wires, site.look().read
     tokens, row, mark = read.shape[1], site.wires.slowest, marking(read, place)
-    gap = max(LEAST, distinctness(read, place))
+    gap = distinctness(read, place)
+    if gap < TOLD_APART:
+        return
     height = math.sqrt(at.query.weight.shape[1]) * (lead + math.log(tokens)) / gap
     for shared in {head // at.group for head in heads}:
         at.key.set_row(shared, row, mark)
