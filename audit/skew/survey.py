@@ -25,6 +25,7 @@ from audit.skew.words import DIVERGENCES, QUANTITIES
 
 SHOWN = 12  # heads of an axis that are named
 PATCHED = 3  # of these, heads whose effect on the output is measured
+ENOUGH = 1_000  # sentences of an axis for what is measured beside the attention itself
 ON_REQUEST = "measured only for axes that stand out; --depth full measures all"
 
 
@@ -45,6 +46,11 @@ class _Measured(NamedTuple):
     sentences: list[Crossing]
     fed: int
     tests: dict[str, Tests]
+
+    @property
+    def some(self) -> list[Crossing]:
+        """Every so many batches of sentences, so that about `ENOUGH` remain: what is patched costs a pass each."""
+        return self.sentences[:: max(1, round(self.fed / ENOUGH))]
 
 
 class _Verdict(NamedTuple):
@@ -134,14 +140,14 @@ def _said(ground: Ground, each: _Measured, adjusted: Adjusted) -> SkewAxis:
     standing = tuple(head for head in heads if head.q <= LEVEL)
     if standing and not axis.control:
         standing = beside_untrained(
-            ground.loaded, made, each.sentences, standing, layers=ground.layers, seed=ground.plan.seed
+            ground.loaded, made, each.some, standing, layers=ground.layers, seed=ground.plan.seed
         )
     output = _output(ground, each, found=bool(standing) and language is None)
     if isinstance(output, Behaviour) and standing:
         standing, output = carried(
             ground.loaded,
             made,
-            each.sentences,
+            each.some,
             standing[:SHOWN],
             output,
             layers=ground.layers,
