@@ -3,7 +3,9 @@
 AuditError
 ├── UnusableInput (2)      what was handed in cannot be used: a path, an option, a probe file, a policy
 │   ├── RefusedCheckpoint  opening or running this checkpoint would be unsafe, wrong or impossible
-│   └── NothingObserved    the model ran, yet no softmax attention layer was seen
+│   ├── NothingObserved    the model ran, yet no softmax attention layer was seen
+│   └── OtherSchema        an audit was written in a schema this version does not read
+├── NotComparable (3)      audits that say nothing about each other
 ├── MachineFault (5)       disk, memory or an unreachable service stopped the work
 └── InternalFault (4)      a promise of this program was broken
 
@@ -32,6 +34,16 @@ class RefusedCheckpoint(UnusableInput):
 
 class NothingObserved(UnusableInput):
     """No softmax attention layer was seen in the pass, so there is nothing to report."""
+
+
+class OtherSchema(UnusableInput):
+    """The audit is in a schema that this version does not read."""
+
+
+class NotComparable(AuditError):
+    """The audits say nothing about each other: other texts, other sampling, other metrics or another schema."""
+
+    exit_code = 3
 
 
 class MachineFault(AuditError):

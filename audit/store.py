@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from audit.errors import MachineFault, UnusableInput
+from audit.errors import MachineFault, OtherSchema, UnusableInput
 from audit.identity import digest_of_file
 from audit.results import SCHEMA_VERSION, Audit
 
@@ -163,7 +163,7 @@ def read(folder: Path) -> Audit:
         digests = listed(folder)
         version = msgspec.json.decode(data, type=dict[str, msgspec.Raw]).get("schema_version")
         if version is None or bytes(version) != f'"{SCHEMA_VERSION}"'.encode():
-            raise UnusableInput(
+            raise OtherSchema(
                 f"{str(folder / AUDIT)!r} has schema {version!r}; this version reads {SCHEMA_VERSION}"
             )
         audit = msgspec.json.decode(data, type=Audit)

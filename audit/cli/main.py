@@ -29,6 +29,7 @@ VERBS: Mapping[str, Verb] = {
         "audit.cli.prune:prune", "Write a smaller checkpoint without what an audit confirmed redundant."
     ),
     "report": Verb("audit.cli.report:report", "Draw the HTML and PDF of an audit again."),
+    "compare": Verb("audit.cli.compare:compare", "Compare two audits, with the significance of each change."),
     "diagram": Verb("audit.cli.diagram:diagram", "Draw the trainability diagram of a configuration."),
     "list": Verb("audit.cli.stored:list_audits", "List the audits of a store."),
     "show": Verb("audit.cli.stored:show", "Show one audit of a store."),

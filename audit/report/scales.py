@@ -11,12 +11,13 @@ PLAIN = "format(datum.value, ',.3~r')"  # ticks in decimals; the default would r
 
 
 class Scale(NamedTuple):
-    """A unit, and the values at both ends; `log` needs a low end above 0."""
+    """A unit, and the values at both ends; `log` needs a low end above 0, `diverging` differences around 0."""
 
     unit: str
     low: float
     high: float
     log: bool = False
+    diverging: bool = False
 
     @property
     def title(self) -> str:
@@ -40,11 +41,12 @@ def filled(chart: Spec, **data: Sequence[Any]) -> Spec:
 
 
 def colour(scale: Scale) -> alt.Color:
-    """Viridis over the scale: even to the eye, and told apart without colour vision."""
+    """Viridis over the scale, or blue to orange around 0: even to the eye, told apart without colour vision."""
     domain = [scale.low, scale.high if scale.high > scale.low else scale.low + 1.0]
     ticks = [domain[0], *inner_powers(*domain), domain[1]] if scale.log else round_ticks(*domain)
     legend = alt.Legend(title=scale.title, values=ticks, labelExpr=PLAIN, gradientThickness=9)
-    kind = alt.Scale(scheme="viridis", domain=domain, clamp=True, type="log" if scale.log else "linear")
+    shape: Any = {"domain": domain, "clamp": True, "type": "log" if scale.log else "linear"}
+    kind = alt.Scale(scheme="blueorange" if scale.diverging else "viridis", **shape)
     return alt.Color("value:Q", scale=kind, legend=legend)
 
 
