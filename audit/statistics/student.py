@@ -24,4 +24,5 @@ def two_sided(t: Array, degrees: int) -> Array:
         total += term
         term = term * squared * (2 * k - 1 + odd) / (2 * k + odd)
     inside = 2 / np.pi * (angle + sine * np.cos(angle) * total) if odd else sine * total
-    return np.clip(1 - inside, 0.0, 1.0)
+    p: Array = np.clip(1 - inside, 0.0, 1.0)
+    return p
