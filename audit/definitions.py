@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 from audit.demographics import Skew
 from audit.results import Confirmation, Coverage, Evidence, Measurement, Null, Subject, Values
 from audit.trainability import Trainability
+from audit.training import Training
 
 if TYPE_CHECKING:  # listing rules and probes must not cost an import of torch
     from torch import Tensor
@@ -86,6 +87,7 @@ class Case:
     nulls: Mapping[str, Mapping[str, Null]] = field(default_factory=dict)  # metric -> null -> what it reads
     trainability: Trainability | None = None  # before training; None where the coverage says why not
     skew: tuple[Skew, ...] = ()
+    training: Training | None = None  # as recorded beside the weights, if it is
 
     def texts(self) -> tuple[str, ...]:
         """Probes made of natural text: judgements of behaviour rest on these, never on the random control."""

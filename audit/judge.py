@@ -21,6 +21,7 @@ from audit.results import (
     Subject,
 )
 from audit.trainability import Trainability
+from audit.training import Training
 
 # What is wrong with a head is said once, by the rule that says most; duplicate_head stands beside.
 PRECEDENCE = ("dead_head", "collapsed_head", "static_head", "dormant_head", "uniform_head")
@@ -48,6 +49,7 @@ def judge(
     nulls: Mapping[str, Mapping[str, Null]] | None = None,
     trainability: Trainability | None = None,
     skew: tuple[Skew, ...] = (),
+    training: Training | None = None,
 ) -> Judged:
     """Findings in order of severity, layer and head; one check per rule; `reproduce` is the command to see it again."""
     findings: list[Finding] = []
@@ -63,6 +65,7 @@ def judge(
             nulls=nulls or {},
             trainability=trainability,
             skew=skew,
+            training=training,
         )
         judgement = rule.judge(case)
         checks.append(_check(rule, judgement))

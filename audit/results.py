@@ -9,6 +9,7 @@ from typing import Any, Literal
 from audit.demographics import Skew
 from audit.redundancy import DropCurve
 from audit.trainability import Trainability
+from audit.training import Training
 
 SCHEMA_VERSION = "1.0"
 
@@ -63,9 +64,7 @@ class Subject:
     adapter: str | None = None  # digest of the LoRA adapter merged into it
     nonfinite: tuple[tuple[str, int], ...] = ()  # tensors holding NaN or infinity, and how many
     positions: int = 0  # rows of a learned table of positions; 0 where there is none
-    untrained_positions: tuple[
-        tuple[int, int], ...
-    ] = ()  # first and last row of each run training never reached
+    untrained_positions: tuple[tuple[int, int], ...] = ()  # runs training never reached: first and last row
     remarks: tuple[str, ...] = ()  # e.g. an ignored auto_map, tensors outside the observed path
 
 
@@ -296,3 +295,4 @@ class Audit:
     trainability: Trainability | None = None  # before training; None where the coverage says why not
     drop_curves: tuple[DropCurve, ...] = ()  # none where no ablation was asked for
     skew: tuple[Skew, ...] = ()  # none where no demographic probe was fed
+    training: Training | None = None  # None where no record stands with the checkpoint

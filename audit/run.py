@@ -17,6 +17,7 @@ from audit.errors import NothingObserved
 from audit.exhibits import draw_curves, draw_diagram, draw_patterns
 from audit.feeding import cut, feeds_of, most_like_prose, probe_coverage, texts_of
 from audit.gradients import Gradients
+from audit.history import trained
 from audit.initial import initial
 from audit.interventions.confirm import Confirmations
 from audit.interventions.experiments import Texts, asked_for, confirmed, curves
@@ -92,7 +93,7 @@ def run(
         known = Measured(before.subject, before.coverage, before.measurements, before.nulls, before.skew)
     else:
         known = _measured(asked, loaded, feeds, unfed, folder=folder, kept=kept, progress=progress)
-    layers = known.coverage.layers
+    layers, history = known.coverage.layers, trained(asked.checkpoint.training)
     judged = judge(
         known.subject,
         known.coverage,
@@ -102,6 +103,7 @@ def run(
         nulls=known.nulls,
         trainability=untrained.here if isinstance(untrained, Diagram) else None,
         skew=known.skew,
+        training=history,
     )
     texts = texts_of(asked, loaded, feeds) if asked_for(asked.plan) else Texts(feeds, ())
     taken_out = confirmed(asked.plan, loaded, layers, texts, judged.findings, progress=progress)
@@ -145,6 +147,7 @@ def run(
         trainability=untrained.here if isinstance(untrained, Diagram) else None,
         skew=known.skew,
         drop_curves=dropped,
+        training=history,
     )
 
 

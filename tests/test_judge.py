@@ -101,7 +101,11 @@ def test_every_rule_says_which_numbers_it_needs(rule):
     """Else cells without a number would go uncounted; others count tensors, layers or axes, or judge the configuration."""
     needs = catalog.rules()[rule].reads
     untrained = {"init_rank_collapse", "init_entropy_collapse", "norm_placement", "undertrained_positions"}
-    assert needs or rule in {"nonfinite_weights", "unobserved_layers", "attention_skew"} | untrained
+    assert (
+        needs
+        or rule
+        in {"nonfinite_weights", "unobserved_layers", "attention_skew", "training_instability"} | untrained
+    )
     assert set(needs) <= set(catalog.metrics())
 
 

@@ -10,15 +10,13 @@ from audit.errors import RefusedCheckpoint
 _LARGEST_JSON = 100_000_000  # bytes; the limit that safetensors sets for its own JSON header
 
 
-def read_json(path: Path, name: str) -> dict[str, Any]:
-    """The JSON object in a file; `name` is how messages call it. Raises RefusedCheckpoint.
+def read_json(path: Path, name: str, *, largest: int = _LARGEST_JSON) -> dict[str, Any]:
+    """The JSON object in a file of at most `largest` bytes; `name` is how messages call it. Raises RefusedCheckpoint.
 
     Infinities and NaN, which transformers writes as `{"__float__": "Infinity"}`, become floats again.
     """
-    if path.stat().st_size > _LARGEST_JSON:
-        raise RefusedCheckpoint(
-            f"{name!r} is larger than {_LARGEST_JSON} bytes: no such file is read as JSON"
-        )
+    if path.stat().st_size > largest:
+        raise RefusedCheckpoint(f"{name!r} is larger than {largest} bytes: no such file is read as JSON")
     try:
         content = json.loads(path.read_bytes(), object_hook=_special_float)
     except (ValueError, RecursionError) as error:  # also not UTF-8, or nested without end

@@ -53,6 +53,7 @@ def open_checkpoint(
         has_tokenizer=parts.has_tokenizer,
         remarks=parts.remarks,
         tensors=parts.weights.tensors,
+        training=parts.training,
     )
 
 

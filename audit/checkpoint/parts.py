@@ -8,8 +8,10 @@ from audit.checkpoint.configuration import checked
 from audit.checkpoint.json_files import read_json
 from audit.checkpoint.links import Place, real_file
 from audit.checkpoint.records import Form, TensorHeader
+from audit.checkpoint.training_record import NAMES, read_training
 from audit.checkpoint.wording import listed, quoted
 from audit.errors import RefusedCheckpoint
+from audit.training import Training
 
 CONFIG = "config.json"
 # what a tokenizer class may read: whatever stands beside the weights in one of these forms counts as a part
@@ -50,6 +52,7 @@ class Parts(NamedTuple):
     files: dict[str, Path]  # name -> real path, the weights among them
     has_tokenizer: bool
     remarks: tuple[str, ...]
+    training: Training | None
 
 
 def only_gguf(directory: Path) -> str | None:
@@ -74,8 +77,16 @@ def gguf_parts(where: Place, name: str, *, available_memory: int | None) -> Part
     read = gguf_files.read_gguf(path, name, available_memory=available_memory)
     understood = checked(read.config, where.directory)
     weights = Weights("gguf", read.tensors, {name: path})
+    names = _names(where.directory)
+    beside = {each: real_file(each, where) for each in names if each in NAMES}
     return Parts(
-        read.config, understood.model_type, weights, weights.files, read.has_tokenizer, understood.remarks
+        read.config,
+        understood.model_type,
+        weights,
+        weights.files | beside,
+        read.has_tokenizer,
+        understood.remarks,
+        read_training(beside, names, {}),
     )
 
 
@@ -90,7 +101,10 @@ def folder_parts(where: Place, *, allow_pickle: bool) -> Parts:
     weights = _weights(where, names, allow_pickle=allow_pickle)
     has_tokenizer = any(name in _TOKENIZERS or name.endswith((".spm", ".tiktoken")) for name in files)
     remarks = understood.remarks + _remarks(names, weights.form)
-    return Parts(config, understood.model_type, weights, files | weights.files, has_tokenizer, remarks)
+    training = read_training(files, names, config)
+    return Parts(
+        config, understood.model_type, weights, files | weights.files, has_tokenizer, remarks, training
+    )
 
 
 def _weights(where: Place, names: list[str], *, allow_pickle: bool) -> Weights:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from audit.results import FileDigest
+from audit.training import Training
 
 Form = Literal["safetensors", "pickle", "gguf"]
 
@@ -45,3 +46,4 @@ class Checkpoint:
     has_tokenizer: bool
     remarks: tuple[str, ...]
     tensors: Mapping[str, TensorHeader]
+    training: Training | None = None  # its record, if one stands with it

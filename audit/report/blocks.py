@@ -275,6 +275,17 @@ class PeopleBlock:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingBlock:
+    """What the record of the training says, or why there is none."""
+
+    note: str
+    facts: tuple[Row, ...]
+    figure: Figure | None
+    settings: Table | None
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
     """How this audit came about and how to repeat it."""
 

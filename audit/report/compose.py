@@ -15,6 +15,7 @@ from audit.report.places import map_of_layers, name_of
 from audit.report.redundancy import redundancy
 from audit.report.summary import summary
 from audit.report.trainability import section_of
+from audit.report.training import training
 from audit.report.wording import counted
 from audit.results import Audit, Finding
 
@@ -51,6 +52,7 @@ def page_of(audit: Audit, folder: Path, *, medium: Medium, created: str) -> Page
         further_note=_further_note(rest, medium),
         redundancy=redundancy(audit, folder, medium=medium, shown=shown),
         people=people(audit, medium=medium),
+        training=training(audit, medium=medium),
         anatomy=_anatomy(audit, folder, shown, medium=medium),
         methods=appendix.methods(audit),
         nulls=nulls(audit),
@@ -123,6 +125,7 @@ def _contents(shown: list[Finding]) -> tuple[Entry, ...]:
         Entry(target="findings", text="Findings", children=findings),
         Entry(target="redundancy", text="Redundancy", children=redundancy_parts),
         Entry(target="people", text="Groups of people"),
+        Entry(target="training", text="Training record"),
         Entry(target="anatomy", text="Anatomy", children=anatomy_parts),
         Entry(target="method", text="Method"),
         Entry(target="rules", text="Rules"),

@@ -16,6 +16,7 @@ from audit.report.blocks import (
     RedundancyBlock,
     RuleBlock,
     Summary,
+    TrainingBlock,
 )
 
 
@@ -42,6 +43,7 @@ class Page:
     further_note: str
     redundancy: RedundancyBlock
     people: PeopleBlock
+    training: TrainingBlock
     anatomy: Anatomy
     methods: tuple[MethodBlock, ...]
     nulls: tuple[MethodBlock, ...]
