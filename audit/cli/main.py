@@ -30,6 +30,9 @@ VERBS: Mapping[str, Verb] = {
     ),
     "report": Verb("audit.cli.report:report", "Draw the HTML and PDF of an audit again."),
     "compare": Verb("audit.cli.compare:compare", "Compare two audits, with the significance of each change."),
+    "trend": Verb(
+        "audit.cli.trend:trend", "Follow a series of audits: when findings appear, where metrics turn."
+    ),
     "diagram": Verb("audit.cli.diagram:diagram", "Draw the trainability diagram of a configuration."),
     "list": Verb("audit.cli.stored:list_audits", "List the audits of a store."),
     "show": Verb("audit.cli.stored:show", "Show one audit of a store."),

@@ -81,3 +81,70 @@ class Comparison:
     findings: tuple[FindingChange, ...]
     regressions: tuple[str, ...]  # why this is a regression; none = it is not
     remarks: tuple[str, ...]  # what could not be compared, and what to know
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One audit of a series."""
+
+    label: str
+    side: Side
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """A number at one step with its 95% interval, and the head or layer it is of; None for a mean over all."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    layer: int | None = None
+    head: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What changed in a mean from one step to the next; `step` is the later one."""
+
+    step: int
+    difference: float
+    low: float
+    high: float
+    q: float
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """A metric on a probe through the series, one point per step each."""
+
+    mean: tuple[Point, ...]  # over all heads and layers
+    lowest: tuple[Point, ...]  # of any head or layer
+    highest: tuple[Point, ...]
+    turns: tuple[Turn, ...]  # none where nothing was sampled, or too little
+    absent: str | None = None  # reason, where there are no intervals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingCourse:
+    """A finding through the series."""
+
+    rule: str
+    layer: int | None
+    head: int | None
+    severities: tuple[Severity | None, ...]  # per step; None = not found
+    first: int  # step at which it appears
+    statement: str  # the newest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trend:
+    """Everything a series of audits says."""
+
+    schema_version: str
+    steps: tuple[Step, ...]
+    probes: tuple[str, ...]  # all were fed
+    courses: dict[str, dict[str, Course]]  # metric -> probe -> course
+    methods: dict[str, MethodRecord]
+    findings: tuple[FindingCourse, ...]  # in order of first appearance
+    remarks: tuple[str, ...]
