@@ -6,13 +6,13 @@ import json
 import msgspec
 import numpy as np
 import pytest
-from jinja2 import meta
+from jinja2 import meta, nodes
 
 from audit.compare.comparing import compare
 from audit.compare.records import Comparison
 from audit.errors import NotComparable, UnusableInput
 from audit.report import comparison as reports
-from audit.report import templating
+from audit.report import comparison_page, templating
 from tests.compare.published import publish, samples
 from tests.report.example import example_audit
 
@@ -231,6 +231,10 @@ def test_the_template_uses_every_field_and_no_other():
         source = environment.loader.get_source(environment, name)[0]
         used |= meta.find_undeclared_variables(environment.parse(source))
     assert used == set(reports.ComparisonPage.__dataclass_fields__)
+    source = environment.loader.get_source(environment, "comparison.html")[0]
+    shown = {node.attr for node in environment.parse(source).find_all(nodes.Getattr)}
+    for record in (comparison_page.ChangeLine, comparison_page.MetricBlock):
+        assert set(record.__dataclass_fields__) <= shown
 
 
 def test_the_command(moved, attnaudit, tmp_path):
