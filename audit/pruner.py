@@ -94,12 +94,12 @@ def plan_of(audit: Audit, *, allow_pickle: bool) -> tuple[Plan, str | None]:
     given = {name: audit.plan[name] for name in fields - {"probes", "metrics"}}
     plan = Plan(**given, metrics=tuple(audit.plan["metrics"]), allow_pickle=allow_pickle)
     names = tuple(audit.plan["probes"])
-    if foreign := [name for name in names if name not in catalog.probes()]:
+    if foreign := [name for name in names if name not in {*catalog.probes(), *catalog.pairs()}]:
         return (
             plan,
             f"audited again on the built-in texts: those of {', '.join(foreign)} are not kept with an audit",
         )
-    usual = tuple(probe.name for probe in planning.probes(plan))
+    usual = (*(probe.name for probe in planning.probes(plan)), *(pair.name for pair in planning.pairs(plan)))
     return (plan if names == usual else dataclasses.replace(plan, probes=names)), None
 
 

@@ -1,6 +1,7 @@
 """What every test may ask for: real checkpoints, and the command line run in this process."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,6 +43,14 @@ def smollm2_gguf(smollm2: Path) -> Path:
 def bert_tiny() -> Path:
     """BERT-tiny: a masked language model, 2 layers of 2 heads."""
     return _input("BERT-tiny")
+
+
+@pytest.fixture(autouse=True)
+def _speaking() -> Iterator[None]:
+    """The command line silences libraries for its whole process; the next test may want to hear them."""
+    disabled = logging.root.manager.disable
+    yield
+    logging.disable(disabled)
 
 
 class Ran(NamedTuple):
