@@ -101,6 +101,8 @@ def _remarks(before: Audit, after: Audit, probes: Sequence[str]) -> Iterator[str
     ):
         if one != other:
             yield f"another {what}: {one} before, {other} after"
+    if before.skew or after.skew:
+        yield "how attention is allotted to groups of people is compared by its findings only"
     yield from _left_out(before, after, probes)
 
 

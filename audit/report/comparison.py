@@ -211,7 +211,7 @@ def _sides(comparison: Comparison) -> Table:
         ("Audit", *(side.audit_id for side in sides)),
         ("Started", *(side.started[:16].replace("T", " ") + " UTC" for side in sides)),
     )
-    return Table(head=("", "Before", "After"), rows=rows)
+    return Table(head=("Of the audit", "Before", "After"), rows=rows)
 
 
 def _facts(comparison: Comparison) -> tuple[Row, ...]:

@@ -236,7 +236,7 @@ def _figure(trend: Trend, metric: str, probe: str, each: Course, *, medium: Medi
 
 def _numbers(labels: list[str], lines: dict[str, tuple[Point, ...]]) -> Table:
     return Table(
-        head=("", *lines),
+        head=("Checkpoint", *lines),
         rows=tuple(
             (label, *(_words(points[index]) for points in lines.values()))
             for index, label in enumerate(labels)
