@@ -6,6 +6,7 @@ Absent is absent with a reason: a number that could not be had is None and a `re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from audit.causes import Diagnosis
 from audit.demographics import Skew
 from audit.redundancy import DropCurve
 from audit.trainability import Trainability
@@ -296,3 +297,4 @@ class Audit:
     drop_curves: tuple[DropCurve, ...] = ()  # none where no ablation was asked for
     skew: tuple[Skew, ...] = ()  # none where no demographic probe was fed
     training: Training | None = None  # None where no record stands with the checkpoint
+    diagnosis: tuple[Diagnosis, ...] = ()  # findings by what they are put down to

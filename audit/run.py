@@ -13,6 +13,7 @@ from audit import plan as planning
 from audit import policy as policies
 from audit.definitions import Quantity
 from audit.demographics import Skew
+from audit.diagnosis import diagnose
 from audit.errors import NothingObserved
 from audit.exhibits import draw_curves, draw_diagram, draw_patterns
 from audit.feeding import cut, feeds_of, most_like_prose, probe_coverage, texts_of
@@ -148,6 +149,7 @@ def run(
         skew=known.skew,
         drop_curves=dropped,
         training=history,
+        diagnosis=diagnose(findings, untrained.here if isinstance(untrained, Diagram) else None, history),
     )
 
 

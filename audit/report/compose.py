@@ -6,6 +6,7 @@ from markupsafe import Markup
 
 from audit.report import anatomy, appendix, templating
 from audit.report.blocks import Anatomy, Entry, Medium
+from audit.report.causes import causes
 from audit.report.exhibits import pattern_sections
 from audit.report.findings import card, finding_anchor, highlight, ranked
 from audit.report.nulls import nulls
@@ -46,6 +47,7 @@ def page_of(audit: Audit, folder: Path, *, medium: Medium, created: str) -> Page
         content_policy=templating.content_policy(style),
         contents=_contents(shown),
         summary=summary(audit),
+        causes=causes(audit, shown=shown),
         findings=tuple(card(audit, finding) for finding in shown),
         findings_note=_findings_note(audit),
         further_findings=tuple(highlight(audit, f, target="") for f in rest[: _LINES[medium]]),

@@ -18,6 +18,7 @@ from audit.report.blocks import (
     Summary,
     TrainingBlock,
 )
+from audit.report.causes import CauseBlock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,7 @@ class Page:
     content_policy: str
     contents: tuple[Entry, ...]
     summary: Summary
+    causes: tuple[CauseBlock, ...]
     findings: tuple[FindingCard, ...]
     findings_note: str
     further_findings: tuple[Highlight, ...]
