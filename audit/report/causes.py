@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from audit.report.blocks import Entry
 from audit.report.findings import finding_anchor
-from audit.report.wording import sentence
 from audit.results import Audit, Finding
 
 _LISTED = 4  # findings of a group
@@ -28,7 +27,7 @@ def causes(audit: Audit, *, shown: Sequence[Finding]) -> tuple[CauseBlock, ...]:
     return tuple(
         CauseBlock(
             title=each.title,
-            cause=sentence(each.cause).rstrip("."),
+            cause=each.cause.capitalize(),
             reasoning=" ".join(each.reasoning),
             findings=tuple(
                 Entry(target=targets.get(name, ""), text=name) for name in each.findings[:_LISTED]

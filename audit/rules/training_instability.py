@@ -72,7 +72,7 @@ def _risen(case: Case, went: Course) -> Iterator[Suspicion]:
                 direction="above",
             ),
         ),
-        cause="training dynamics, or other data towards the end; which of them the record does not decide",
+        cause="training dynamics, or other data towards the end: the record does not decide",
         confirmation=_READ if diverged else _PAST,
     )
 
@@ -86,10 +86,10 @@ def _spiked(case: Case, went: Course) -> Iterator[Suspicion]:
     counted = {name: each for name, each in found.items() if len(each) >= least}
     if not counted:
         return
-    words = " and ".join(f"{len(each)} times the {name}" for name, each in counted.items())
+    words = " and ".join(f"the {name} at {len(each)} logged steps" for name, each in counted.items())
     yield Suspicion(
         about="spikes",
-        statement=f"Training was unsteady: {words} stood far above its values just before.",
+        statement=f"Training was unsteady: {words} stood far above the values just before.",
         evidence=tuple(
             Evidence(
                 metric=f"{each.series} at step {each.step} over the median before, in deviations",
@@ -101,7 +101,7 @@ def _spiked(case: Case, went: Course) -> Iterator[Suspicion]:
             for of in counted.values()
             for each in of[:_SHOWN]
         ),
-        cause="training dynamics: steps too large for the curvature met; or batches unlike the others",
+        cause="steps too large for the curvature met, or batches unlike the others: the record does not decide",
         confirmation=_PAST,
     )
 
