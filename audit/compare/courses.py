@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from audit.compare.layers import table
 from audit.compare.records import Course, Point, Turn
 from audit.compare.samples import Samples, paired
-from audit.compare.testing import Tested, corrected, has_changed, tested
+from audit.compare.testing import Tested, corrected, has_changed, spread_of, tested
 from audit.statistics.bootstrap import MINIMUM_DOCUMENTS, studentised_interval
 from audit.store import Entry
 
@@ -61,7 +61,8 @@ def _sampled(entries: Sequence[Entry], samples: Sequence[Samples], metric: str, 
         values.append(found)
     seed = int(entries[0].audit.plan["seed"])
     means = [_over_cells(each) for each in values]
-    turns = tuple(tested(*paired(*both), seed=seed) for both in pairwise(means))
+    spread = spread_of(values[0])
+    turns = tuple(tested(*paired(*both), seed=seed, spread=spread) for both in pairwise(means))
     n = min(int(np.isfinite(each).sum()) for each in means)
     few = f"{n} samples are too few ({MINIMUM_DOCUMENTS} are needed)" if n < MINIMUM_DOCUMENTS else None
     by_head = _has_heads(entries[0], metric, probe)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from audit.compare.layers import table
 from audit.compare.records import Alignment, Difference
 from audit.compare.samples import Samples, paired
-from audit.compare.testing import Tested, corrected, has_changed, tested
+from audit.compare.testing import Tested, corrected, has_changed, spread_of, tested
 from audit.results import Measurement, Values
 from audit.statistics.bootstrap import MINIMUM_DOCUMENTS
 from audit.store import Entry
@@ -67,7 +67,9 @@ def _sampled(before: Entry, after: Entry, probes: Sequence[str], alignment: Alig
             continue
         both = paired(one[:, chosen[0]], other[:, chosen[1]])
         by_layer = one.shape[2] == 1 and not _has_heads(before.audit.measurements[metric][probe])
-        yield _Cells(metric, probe, tested(*both, seed=int(before.audit.plan["seed"])), by_layer)
+        yield _Cells(
+            metric, probe, tested(*both, seed=int(before.audit.plan["seed"]), spread=spread_of(one)), by_layer
+        )
 
 
 def _has_heads(measurement: Measurement) -> bool:

@@ -37,7 +37,11 @@ METHOD: Final = (
         "Student's t on the paired differences, corrected by Benjamini and Hochberg over all cells, metrics and probes of "
         "this comparison: of the changes listed, about one in twenty may be none."
     ),
-    "Differences within 0.0001 of the value, or 0.000001, count as none: so much an audit may differ from itself.",
+    (
+        "Differences too small to matter count as none, however certain: within 0.0001 of the value or 0.000001 (so much "
+        "an audit may differ from itself), or within 1% of the metric's standard deviation over heads or layers (so much "
+        "comes of storing weights in another precision)."
+    ),
     "What is read from the weights, or from a whole corpus at once, has an exact difference and no test.",
     (
         "A regression is a finding of severity fail that is new or was milder, or a verdict that is worse (pass, watch, "

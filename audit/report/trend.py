@@ -28,7 +28,7 @@ METHOD: Final = (
     ),
     (
         "A mean turns where it differs from the audit before: paired text by text, Student's t, corrected by Benjamini and "
-        "Hochberg over all metrics, probes and steps (q at most 0.05), and the interval leaves out zero."
+        "Hochberg over all metrics, probes and steps (q at most 0.05), the interval leaves out zero, and the difference is more than 1% of the metric's standard deviation over heads or layers."
     ),
     "A finding is the same from audit to audit where its rule and its place are.",
 )

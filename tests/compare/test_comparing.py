@@ -74,6 +74,16 @@ def test_differences_within_the_precision_of_an_audit_are_none(tmp_path):
     assert compare(publish(tmp_path / "a", values), publish(tmp_path / "b", other)).changed == 0
 
 
+def test_certain_and_too_small_to_matter(tmp_path):
+    """Weights stored in another precision move every text alike, by far less than heads differ from each other."""
+    values = samples(4, 6)
+    spread = values["attention_entropy"].mean(0).std()
+    for share, expected in ((0.005, 0), (0.05, 24)):
+        other = values | {"attention_entropy": values["attention_entropy"] + share * spread}
+        found = compare(publish(tmp_path / f"a{share}", values), publish(tmp_path / f"b{share}", other))
+        assert found.changed == expected
+
+
 def test_few_samples_give_no_test(tmp_path):
     """Absent with a reason."""
     values = samples(2, 3, count=8)
