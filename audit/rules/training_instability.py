@@ -153,8 +153,8 @@ RULE = Rule(
     "by their mean. Whether the weights are those of the last step the record does not prove. Judged by medians; a level "
     "that rises because the data change looks the same.",
     references=(
-        "OLMo 2, arXiv 2501.00656 (spikes: seven standard deviations above a rolling average)",
-        "Huang et al. 2025, arXiv 2501.06842 (gradient spikes: squares 50 times their running mean)",
+        "OLMo 2, arXiv 2501.00656 (spikes of loss and gradient in training)",
+        "Huang et al. 2025, arXiv 2501.06842 (SPAM: gradient spikes)",
         "Chowdhery et al. 2022, arXiv 2204.02311 (loss spikes, going back to an earlier checkpoint)",
     ),
 )
