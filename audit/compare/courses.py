@@ -1,6 +1,5 @@
 """Metrics through a series of audits: the mean of all heads and layers, the lowest and the highest of them."""
 
-import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -8,16 +7,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from audit.compare.layers import table
 from audit.compare.records import Course, Point, Turn
 from audit.compare.samples import Samples, paired
+from audit.compare.tables import EXACT, WEIGHTS, has_heads, rounded, table
 from audit.compare.testing import Tested, corrected, has_changed, spread_of, tested
 from audit.statistics.bootstrap import MINIMUM_DOCUMENTS, studentised_interval
 from audit.store import Entry
 
 Array = NDArray[np.float64]
-_EXACT = "of the weights or of a whole corpus, not of single texts: no interval, no test"
-_ALL_OF_IT = "weights"  # the pseudo-probe of metrics of weights
 
 
 class _Draft(NamedTuple):
@@ -44,7 +41,7 @@ def courses(entries: Sequence[Entry], probes: Sequence[str]) -> dict[str, dict[s
 def _drafts(entries: Sequence[Entry], probes: Sequence[str]) -> Iterator[_Draft]:
     samples = [Samples(entry.folder) for entry in entries]
     for metric, by_probe in sorted(entries[0].audit.measurements.items()):
-        for probe in (*probes, _ALL_OF_IT):
+        for probe in (*probes, WEIGHTS):
             if probe in by_probe and all(probe in e.audit.measurements.get(metric, {}) for e in entries):
                 draft = _sampled(entries, samples, metric, probe) or _exact(entries, metric, probe)
                 if draft:
@@ -65,7 +62,7 @@ def _sampled(entries: Sequence[Entry], samples: Sequence[Samples], metric: str, 
     turns = tuple(tested(*paired(*both), seed=seed, spread=spread) for both in pairwise(means))
     n = min(int(np.isfinite(each).sum()) for each in means)
     few = f"{n} samples are too few ({MINIMUM_DOCUMENTS} are needed)" if n < MINIMUM_DOCUMENTS else None
-    by_head = _has_heads(entries[0], metric, probe)
+    by_head = has_heads(entries[0].audit.measurements[metric][probe])
     course = Course(
         mean=tuple(_point(each, (0, 0), seed=seed) for each in means),
         lowest=tuple(_extreme(each, -1, seed=seed, by_head=by_head) for each in values),
@@ -100,7 +97,7 @@ def _extreme(values: Array, sign: int, *, seed: int, by_head: bool) -> Point:
 
 def _point(values: Array, cell: tuple[int, int], *, seed: int) -> Point:
     interval = studentised_interval(values[:, cell[0], cell[1]][:, None], seed=seed)
-    value, low, high = (_rounded(float(each[0])) for each in interval[:3])
+    value, low, high = (rounded(float(each[0])) for each in interval[:3])
     return Point(value=value, low=low, high=high)
 
 
@@ -113,30 +110,21 @@ def _exact(entries: Sequence[Entry], metric: str, probe: str) -> _Draft | None:
         if cells is None or not np.isfinite(cells).any():
             return None
         points.append(
-            [Point(value=_rounded(float(each(cells)))) for each in (np.nanmean, np.nanmin, np.nanmax)]
+            [Point(value=rounded(float(each(cells)))) for each in (np.nanmean, np.nanmin, np.nanmax)]
         )
     mean, lowest, highest = (tuple(each) for each in zip(*points, strict=True))
     return _Draft(
-        metric, probe, Course(mean=mean, lowest=lowest, highest=highest, turns=(), absent=_EXACT), ()
+        metric, probe, Course(mean=mean, lowest=lowest, highest=highest, turns=(), absent=EXACT), ()
     )
-
-
-def _has_heads(entry: Entry, metric: str, probe: str) -> bool:
-    value = entry.audit.measurements[metric][probe].value
-    return isinstance(value, list) and any(isinstance(row, list) for row in value)
 
 
 def _turns(found: Sequence[Tested], q: Iterator[Array]) -> Iterator[Turn]:
     for step, each in enumerate(found, start=1):
         corrected_p = next(q)
         numbers = [
-            _rounded(float(array[0, 0])) for array in (each.difference, each.low, each.high, corrected_p)
+            rounded(float(array[0, 0])) for array in (each.difference, each.low, each.high, corrected_p)
         ]
         difference, low, high, chance = numbers
         if difference is not None and low is not None and high is not None and chance is not None:
             changed = bool(has_changed(each, corrected_p)[0, 0])
             yield Turn(step=step, difference=difference, low=low, high=high, q=chance, changed=changed)
-
-
-def _rounded(value: float) -> float | None:
-    return float(f"{value:.6g}") if math.isfinite(value) else None

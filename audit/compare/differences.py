@@ -1,23 +1,20 @@
 """The difference of every metric, head by head and layer by layer, over the samples both audits have."""
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from audit.compare.layers import table
 from audit.compare.records import Alignment, Difference
 from audit.compare.samples import Samples, paired
+from audit.compare.tables import EXACT, WEIGHTS, has_heads, rounded, table
 from audit.compare.testing import Tested, corrected, has_changed, spread_of, tested
 from audit.results import Measurement, Values
 from audit.statistics.bootstrap import MINIMUM_DOCUMENTS
 from audit.store import Entry
 
 Array = NDArray[np.float64]
-_EXACT = "of the weights or of a whole corpus, not of single texts: no interval, no test"
-_ALL_OF_IT = "weights"  # the pseudo-probe of metrics of weights
 
 
 class _Cells(NamedTuple):
@@ -35,7 +32,7 @@ def differences(
     found: dict[str, dict[str, Difference]] = {}
     for cells, q in zip(sampled, corrected([each.tested.p for each in sampled]), strict=True):
         found.setdefault(cells.metric, {})[cells.probe] = _difference(cells, q)
-    for metric, probe in _shared(before, after, (*probes, _ALL_OF_IT)):
+    for metric, probe in _shared(before, after, (*probes, WEIGHTS)):
         if probe not in found.get(metric, {}):
             one, other = (entry.audit.measurements[metric][probe] for entry in (before, after))
             exact = _exact(one, other, alignment)
@@ -66,14 +63,10 @@ def _sampled(before: Entry, after: Entry, probes: Sequence[str], alignment: Alig
         if one is None or other is None or one.shape[2] != other.shape[2]:
             continue
         both = paired(one[:, chosen[0]], other[:, chosen[1]])
-        by_layer = one.shape[2] == 1 and not _has_heads(before.audit.measurements[metric][probe])
+        by_layer = one.shape[2] == 1 and not has_heads(before.audit.measurements[metric][probe])
         yield _Cells(
             metric, probe, tested(*both, seed=int(before.audit.plan["seed"]), spread=spread_of(one)), by_layer
         )
-
-
-def _has_heads(measurement: Measurement) -> bool:
-    return isinstance(measurement.value, list) and any(isinstance(row, list) for row in measurement.value)
 
 
 def _difference(cells: _Cells, q: Array) -> Difference:
@@ -111,7 +104,7 @@ def _exact(one: Measurement, other: Measurement, alignment: Alignment) -> Differ
     chosen = [slice(None) if single else [pair[side] for pair in alignment.pairs] for side in (0, 1)]
     heads = min(each.shape[1] for each in tables if each is not None)
     before, after = tables[0][chosen[0], :heads], tables[1][chosen[1], :heads]
-    by_layer = not _has_heads(one)
+    by_layer = not has_heads(one)
     parts = [_nested(each, by_layer=by_layer) for each in (before, after, after - before)]
     if single:
         parts = [part[0] if isinstance(part, list) else part for part in parts]  # type: ignore[misc]
@@ -120,15 +113,11 @@ def _exact(one: Measurement, other: Measurement, alignment: Alignment) -> Differ
         after=parts[1],
         difference=parts[2],
         cells=int(np.isfinite(after - before).sum()),
-        absent=_EXACT,
+        absent=EXACT,
     )
 
 
 def _nested(array: Array, *, by_layer: bool) -> Values:
     """Lists of six significant digits, None for NaN; one number per pair where the metric is one of layers."""
-    rows: list[Any] = [[_rounded(value) for value in row] for row in array]
+    rows: list[Any] = [[rounded(value) for value in row] for row in array]
     return [row[0] for row in rows] if by_layer else rows
-
-
-def _rounded(value: float) -> float | None:
-    return float(f"{value:.6g}") if math.isfinite(value) else None

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audit.compare.records import Alignment
+from audit.compare.tables import WEIGHTS, table
 from audit.results import Audit, Measurement
 
 Array = NDArray[np.float64]
-_WEIGHTS = "weights"  # the pseudo-probe of metrics of weights
 
 
 def aligned(before: Audit, after: Audit) -> Alignment:
@@ -79,9 +79,9 @@ def _unlikeness(before: Audit, after: Audit) -> Array:
         if probe in after.measurements.get(metric, {})
     ]
     of_weights = [
-        (by_probe[_WEIGHTS], after.measurements[metric][_WEIGHTS])
+        (by_probe[WEIGHTS], after.measurements[metric][WEIGHTS])
         for metric, by_probe in sorted(before.measurements.items())
-        if _WEIGHTS in by_probe and _WEIGHTS in after.measurements.get(metric, {})
+        if WEIGHTS in by_probe and WEIGHTS in after.measurements.get(metric, {})
     ]
     shape = len(before.coverage.layers), len(after.coverage.layers)
     total, count = np.zeros(shape), np.zeros(shape)
@@ -109,14 +109,3 @@ def _distance(before: Measurement, after: Measurement) -> Array | None:
     sums = np.where(known, gap, 0.0).sum(2)
     mean: Array = np.divide(sums, known.sum(2), out=np.full(sums.shape, np.nan), where=known.any(2))
     return mean
-
-
-def table(values: object) -> Array | None:
-    """[layer][head] or [layer] as an array [layer, head], NaN where absent; None for a single number or nothing."""
-    if not isinstance(values, list):
-        return None
-    rows = [row if isinstance(row, list) else [row] for row in values]
-    found = np.full((len(rows), max(map(len, rows), default=0)), np.nan)
-    for index, row in enumerate(rows):
-        found[index, : len(row)] = [np.nan if value is None else value for value in row]
-    return found
