@@ -24,7 +24,7 @@ from audit.skew.testing import LEVEL, Adjusted, Tests, corrected, tested, visibl
 from audit.skew.words import DIVERGENCES, QUANTITIES
 
 SHOWN = 12  # heads of an axis that are named
-PATCHED = 3  # of these, heads whose effect on the output is measured
+PATCHED = {"standard": 1, "full": 3}  # of these, heads whose effect on the output is measured: a pass each
 ENOUGH = 1_000  # sentences of an axis for what is measured beside the attention itself
 ON_REQUEST = "measured only for axes that stand out; --depth full measures all"
 
@@ -151,7 +151,7 @@ def _said(ground: Ground, each: _Measured, adjusted: Adjusted) -> SkewAxis:
             standing[:SHOWN],
             output,
             layers=ground.layers,
-            patched=PATCHED,
+            patched=PATCHED.get(ground.plan.depth, 1),
             seed=ground.plan.seed,
         )
     shown = (*standing, *heads[len(standing) :])[:SHOWN]
