@@ -25,8 +25,8 @@ def units(tmp_path):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_systemd_understands_the_unit_and_finds_it_closed(units, name):
-    """No unknown key, no misspelt value; what stays open is the network that Redis needs."""
-    for words in (("verify",), ("security", "--offline=true", f"--threshold={MOST_EXPOSED}")):
+    """No unknown key, no misspelt value (manual pages may be absent); what stays open is the network that Redis needs."""
+    for words in (("verify", "--man=no"), ("security", "--offline=true", f"--threshold={MOST_EXPOSED}")):
         done = subprocess.run(["systemd-analyze", *words, units / name], capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "Unknown" not in done.stderr
