@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
+
 from audit.results import Plan
 from workers.client import Client
 from workers.jobs import Job
@@ -56,7 +58,11 @@ def _worker(url: str, folder: Path, number: int, program: str) -> subprocess.Pop
     }
     with (folder / f"worker-{number}.log").open("wb") as log:
         command = [sys.executable, "-P", "-m", "workers", "worker"]
-        return subprocess.Popen(command, env={**os.environ, **environment}, stdout=log, stderr=log)
+        started = subprocess.Popen(command, env={**os.environ, **environment}, stdout=log, stderr=log)
+    # one core each, for drawing charts and pages has threads of its own that no variable limits: a lone worker that
+    # borrows the other's core would make two of them look slow
+    psutil.Process(started.pid).cpu_affinity([number % (os.cpu_count() or 1)])
+    return started
 
 
 def _done(client: Client, seeds: range) -> list[Job]:
