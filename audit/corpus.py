@@ -10,7 +10,8 @@ from torch import Tensor
 
 from audit.definitions import CorpusMetric, Quantity
 from audit.numerics import rounded
-from audit.results import LayerCoverage, Measurement
+from audit.results import Measurement
+from audit.results.subject import LayerCoverage
 
 WHOLE = "a quantity of the whole corpus, not a mean over documents: no interval"
 

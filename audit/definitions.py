@@ -4,10 +4,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
-from audit.demographics import Skew
-from audit.results import Confirmation, Coverage, Evidence, Measurement, Null, Subject, Values
-from audit.trainability import Trainability
-from audit.training import Training
+from audit.results import (
+    Confirmation,
+    Evidence,
+    Measurement,
+    Null,
+    Values,
+)
+from audit.results.demographics import Skew
+from audit.results.subject import Coverage, Subject
+from audit.results.trainability import Trainability
+from audit.results.training import Training
 
 if TYPE_CHECKING:  # listing rules and probes must not cost an import of torch
     from torch import Tensor

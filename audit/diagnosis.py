@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from audit.causes import Cause, Diagnosis
 from audit.results import Finding
-from audit.trainability import Trainability
-from audit.training import Training
+from audit.results.causes import Cause, Diagnosis
+from audit.results.trainability import Trainability
+from audit.results.training import Training
 
 WITHOUT_CAUSE = frozenset(
     {"static_head", "unobserved_layers"}

@@ -13,9 +13,10 @@ from audit.models.observing import observe
 from audit.numerics import rounded
 from audit.observations import AttentionObservation, Batch, ResidualObservation
 from audit.probes.sampling import Feed
-from audit.redundancy import DropCurve
-from audit.results import Exhibit, Finding, LayerCoverage, Skipped
-from audit.trainability import Diagram
+from audit.results import Exhibit, Finding
+from audit.results.redundancy import DropCurve
+from audit.results.subject import LayerCoverage, Skipped
+from audit.results.trainability import Diagram
 
 LARGEST = 64  # tokens; a larger heat map shows nothing more on a page
 MOST = 24  # patterns an audit keeps: the report is a digest, the measurements are the whole

@@ -12,7 +12,8 @@ from audit.models.loading import LoadedModel
 from audit.models.positions import usable_positions
 from audit.probes.sampling import Feed, feed, needs_tokenizer
 from audit.request import Request
-from audit.results import Plan, ProbeCoverage, Skipped
+from audit.results import Plan
+from audit.results.subject import ProbeCoverage, Skipped
 
 
 def feeds_of(asked: Request, loaded: LoadedModel) -> tuple[tuple[Feed, ...], tuple[Skipped, ...]]:

@@ -12,7 +12,8 @@ from audit.models.inputs import padded_behind
 from audit.models.loading import LoadedModel
 from audit.observations import Batch
 from audit.probes.sampling import Feed
-from audit.results import LayerCoverage, Measurement, Plan
+from audit.results import Measurement, Plan
+from audit.results.subject import LayerCoverage
 
 DOCUMENTS = (
     16  # as few as an interval needs: a backward pass costs two forward ones, and each sample has its own

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from audit.results.training import Logged, Training
 from audit.statistics.course import course
-from audit.training import Logged, Training
 
 _LINES, _EVALS = 400, 100  # that an audit keeps of training and of evaluation
 _NUMBERS = ("epoch", "loss", "gradient_norm", "learning_rate", "eval_loss")

@@ -2,10 +2,10 @@
 
 from audit.checkpoint.records import Checkpoint
 from audit.errors import UnusableInput
-from audit.results import Skipped
+from audit.results.subject import Skipped
+from audit.results.trainability import Diagram
 from audit.theory.configuration import from_config
 from audit.theory.diagram import diagram
-from audit.trainability import Diagram
 
 
 def initial(checkpoint: Checkpoint) -> Diagram | Skipped:

@@ -6,22 +6,21 @@ from typing import NamedTuple
 
 from audit import catalog
 from audit.definitions import Case, NotApplicable, NotMeasured, Rule, Suspicion
-from audit.demographics import Skew
 from audit.measure import WEIGHTS
 from audit.policy import Policy
 from audit.results import (
     Check,
     Confirmation,
-    Coverage,
     Finding,
     Measurement,
     Null,
     RuleRecord,
     Severity,
-    Subject,
 )
-from audit.trainability import Trainability
-from audit.training import Training
+from audit.results.demographics import Skew
+from audit.results.subject import Coverage, Subject
+from audit.results.trainability import Trainability
+from audit.results.training import Training
 
 # What is wrong with a head is said once, by the rule that says most; duplicate_head stands beside.
 PRECEDENCE = ("dead_head", "collapsed_head", "static_head", "dormant_head", "uniform_head")

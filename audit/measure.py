@@ -21,7 +21,8 @@ from audit.observations import (
     ResidualObservation,
     WeightObservation,
 )
-from audit.results import LayerCoverage, Measurement, Skipped, Values
+from audit.results import Measurement, Values
+from audit.results.subject import LayerCoverage, Skipped
 from audit.statistics.bootstrap import Interval, by_document, studentised_interval
 
 WEIGHTS = "weights"  # the pseudo-probe under which metrics of weights are filed

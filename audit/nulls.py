@@ -16,7 +16,8 @@ from audit.models.loading import LoadedModel
 from audit.models.observing import observe
 from audit.observations import AttentionObservation
 from audit.probes.sampling import Feed
-from audit.results import LayerCoverage, Measurement, Null, Plan
+from audit.results import Measurement, Null, Plan
+from audit.results.subject import LayerCoverage
 from audit.statistics.quantiles import LEVELS, flat, read_off, spread_of
 
 Nulls = dict[str, dict[str, Null]]  # metric -> null -> what it reads

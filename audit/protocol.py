@@ -10,7 +10,8 @@ from audit.models.loading import LoadedModel
 from audit.models.observing import observe
 from audit.probes.sampling import Feed
 from audit.progress import Progress
-from audit.results import LayerCoverage, Measurement
+from audit.results import Measurement
+from audit.results.subject import LayerCoverage
 
 Windows = tuple[int, int]  # how many texts, of how many tokens
 

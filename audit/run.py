@@ -3,7 +3,6 @@
 import dataclasses
 import datetime as dt
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,57 +11,26 @@ import torch
 from audit import plan as planning
 from audit import policy as policies
 from audit.definitions import Quantity
-from audit.demographics import Skew
 from audit.diagnosis import diagnose
-from audit.errors import NothingObserved
 from audit.exhibits import draw_curves, draw_diagram, draw_patterns
-from audit.feeding import cut, feeds_of, most_like_prose, probe_coverage, texts_of
-from audit.gradients import Gradients
+from audit.feeding import feeds_of, texts_of
 from audit.history import trained
 from audit.initial import initial
 from audit.interventions.confirm import Confirmations
 from audit.interventions.experiments import Texts, asked_for, confirmed, curves
 from audit.judge import borne_out, judge
-from audit.measure import WEIGHTS, Recorder, Table, not_finite, skipped, summarised, weighed
-from audit.models.coverage import observed, survey
+from audit.measuring import Measured, measured
 from audit.models.loading import LoadedModel, load_model
-from audit.models.observing import Receiver, Together, observe
-from audit.models.positions import learned_positions
-from audit.models.weights import nonfinite_tensors, weight_observations
-from audit.nulls import Ground, all_nulls
-from audit.partial import Partial
 from audit.probes.sampling import Feed
 from audit.progress import Progress
-from audit.protocol import apart, by_protocol
 from audit.provenance import provenance, replay
 from audit.request import Request
-from audit.results import (
-    SCHEMA_VERSION,
-    Ablation,
-    Audit,
-    Coverage,
-    LayerCoverage,
-    Measurement,
-    MethodRecord,
-    Null,
-    Skipped,
-    Subject,
-)
-from audit.similarity import Kernels, draw_similarity, kernels_of
-from audit.skew.survey import survey_skew
-from audit.store import EXHIBITS, MEASUREMENTS
-from audit.trainability import Diagram
-
-
-class Measured(NamedTuple):
-    """What is known before anything is judged."""
-
-    subject: Subject
-    coverage: Coverage
-    measurements: dict[str, dict[str, Measurement]]  # metric -> probe -> measurement
-    nulls: dict[str, dict[str, Null]]
-    skew: tuple[Skew, ...]
-    kernels: Kernels | None = None  # of the heads, where they were seen on the way
+from audit.results import SCHEMA_VERSION, Ablation, Audit, Exhibit, Finding, MethodRecord
+from audit.results.redundancy import DropCurve
+from audit.results.subject import Skipped
+from audit.results.trainability import Diagram, Trainability
+from audit.similarity import draw_similarity, kernels_of
+from audit.store import EXHIBITS
 
 
 def run(
@@ -80,20 +48,12 @@ def run(
     In the folder `kept` is what earlier attempts measured; this one goes on from there and keeps there what it measures.
     """
     started, clock = dt.datetime.now(dt.UTC), time.monotonic()
-    if asked.plan.threads:
-        torch.set_num_threads(asked.plan.threads)
-    with progress.stage("load", 1) as advance:
-        loaded = load_model(
-            asked.checkpoint, dtype=getattr(torch, asked.plan.dtype), device=asked.plan.device
-        )
-        feeds, unfed = feeds_of(asked, loaded)
-        untrained = initial(asked.checkpoint)
-        unfed += (untrained,) if isinstance(untrained, Skipped) else ()
-        advance(1)
+    stand = _stand(asked, progress)
+    loaded, feeds, here = stand.loaded, stand.feeds, stand.here
     if before:
         known = Measured(before.subject, before.coverage, before.measurements, before.nulls, before.skew)
     else:
-        known = _measured(asked, loaded, feeds, unfed, folder=folder, kept=kept, progress=progress)
+        known = measured(asked, loaded, feeds, stand.unfed, folder=folder, kept=kept, progress=progress)
     layers, history = known.coverage.layers, trained(asked.checkpoint.training)
     judged = judge(
         known.subject,
@@ -102,7 +62,7 @@ def run(
         asked.policy,
         reproduce=replay(asked.plan),
         nulls=known.nulls,
-        trainability=untrained.here if isinstance(untrained, Diagram) else None,
+        trainability=here,
         skew=known.skew,
         training=history,
     )
@@ -118,14 +78,6 @@ def run(
         progress=progress,
     )
     findings = borne_out(judged.findings, taken_out.by_finding if taken_out else {}, asked.policy)
-    kernels = known.kernels or kernels_of(loaded, feeds[0], layers)
-    (folder / EXHIBITS).mkdir()
-    exhibits = (
-        *draw_patterns(findings, loaded, feeds, layers, folder / EXHIBITS, show_text=asked.plan.show_text),
-        *draw_similarity(kernels, feeds[0], layers, folder / EXHIBITS),
-        *draw_curves(dropped, folder / EXHIBITS),
-        *draw_diagram(untrained, folder / EXHIBITS),
-    )
     record = asked.policy.record(started.date())
     return Audit(
         schema_version=SCHEMA_VERSION,
@@ -141,125 +93,63 @@ def run(
         rules=judged.rules,
         checks=judged.checks,
         findings=findings,
-        exhibits=exhibits,
+        exhibits=_drawn(stand, known, findings, dropped, folder=folder, show_text=asked.plan.show_text),
         verdict=policies.verdict(findings, judged.checks, asked.policy, record),
         ablation=_ablation(taken_out),
         nulls=known.nulls,
-        trainability=untrained.here if isinstance(untrained, Diagram) else None,
+        trainability=here,
         skew=known.skew,
         drop_curves=dropped,
         training=history,
-        diagnosis=diagnose(findings, untrained.here if isinstance(untrained, Diagram) else None, history),
+        diagnosis=diagnose(findings, here, history),
     )
 
 
-class _Observed(NamedTuple):
-    layers: tuple[LayerCoverage, ...]  # with what became of each
-    by_probe: dict[str, dict[str, Measurement]]
-    kernels: Kernels | None  # None where another attempt saw the first batch
+class _Stand(NamedTuple):
+    """The checkpoint in memory and what lies ready for it."""
+
+    loaded: LoadedModel
+    feeds: tuple[Feed, ...]
+    unfed: tuple[Skipped, ...]  # what could not be had, and why
+    untrained: Diagram | Skipped  # where its configuration stood before training
+
+    @property
+    def here(self) -> Trainability | None:
+        return self.untrained.here if isinstance(self.untrained, Diagram) else None
 
 
-def _measured(
-    asked: Request,
-    loaded: LoadedModel,
-    feeds: tuple[Feed, ...],
-    unfed: tuple[Skipped, ...],
+def _stand(asked: Request, progress: Progress) -> _Stand:
+    if asked.plan.threads:
+        torch.set_num_threads(asked.plan.threads)
+    with progress.stage("load", 1) as advance:
+        loaded = load_model(
+            asked.checkpoint, dtype=getattr(torch, asked.plan.dtype), device=asked.plan.device
+        )
+        feeds, unfed = feeds_of(asked, loaded)
+        untrained = initial(asked.checkpoint)
+        advance(1)
+    return _Stand(loaded, feeds, unfed + ((untrained,) if isinstance(untrained, Skipped) else ()), untrained)
+
+
+def _drawn(
+    stand: _Stand,
+    known: Measured,
+    findings: tuple[Finding, ...],
+    dropped: tuple[DropCurve, ...],
     *,
     folder: Path,
-    kept: Path | None,
-    progress: Progress,
-) -> Measured:
-    layers, by_probe, kernels = _observed(asked, loaded, feeds, folder=folder, kept=kept, progress=progress)
-    _, published = apart(asked.metrics)
-    if published and (probe := most_like_prose(asked, feeds)) is not None:
-        by_probe[probe.name] |= by_protocol(
-            loaded,
-            layers,
-            published,
-            lambda wanted: cut(
-                probe, loaded, dataclasses.replace(asked.plan, samples=wanted[0], max_length=wanted[1])
-            ),
-            progress=progress,
-        )
-    sharp = any(metric.name == "query_key_norm" for metric in asked.metrics)
-    by_probe[WEIGHTS] = weighed(
-        asked.metrics, layers, weight_observations(loaded.model, layers, with_products=sharp)
+    show_text: bool,
+) -> tuple[Exhibit, ...]:
+    loaded, feeds, layers = stand.loaded, stand.feeds, known.coverage.layers
+    kernels = known.kernels or kernels_of(loaded, feeds[0], layers)
+    into = folder / EXHIBITS
+    into.mkdir()
+    return (
+        *draw_patterns(findings, loaded, feeds, layers, into, show_text=show_text),
+        *draw_similarity(kernels, feeds[0], layers, into),
+        *draw_curves(dropped, into),
+        *draw_diagram(stand.untrained, into),
     )
-    measurements = {
-        metric.name: {probe: found[metric.name] for probe, found in by_probe.items() if metric.name in found}
-        for metric in asked.metrics
-    }
-    table = learned_positions(loaded.model)
-    subject = dataclasses.replace(
-        loaded.subject,
-        positions=table.rows,
-        untrained_positions=table.untrained,
-        nonfinite=nonfinite_tensors(loaded.model),
-        heads=max(layer.heads for layer in layers),
-        kv_heads=max(layer.kv_heads for layer in layers),
-    )
-    if subject.nonfinite:
-        measurements = not_finite(measurements)
-    ground = Ground(
-        plan=asked.plan, metrics=asked.metrics, measurements=measurements, layers=layers, feeds=feeds
-    )
-    coverage = Coverage(
-        layers=layers,
-        skipped=unfed + skipped(measurements),
-        probes=tuple(probe_coverage(fed) for fed in feeds),
-    )
-    skew = tuple(
-        survey_skew(loaded, probe, layers=layers, plan=asked.plan, progress=progress) for probe in asked.pairs
-    )
-    return Measured(subject, coverage, measurements, all_nulls(ground, loaded), skew, kernels)
-
-
-def _observed(
-    asked: Request,
-    loaded: LoadedModel,
-    feeds: Sequence[Feed],
-    *,
-    folder: Path,
-    kept: Path | None,
-    progress: Progress,
-) -> _Observed:
-    usual, layers = apart(asked.metrics)[0], survey(loaded.model)
-    kernels: Kernels | None = None
-    seen: set[int] = set()
-    by_probe: dict[str, dict[str, Measurement]] = {}
-    gradients = Gradients(loaded, layers, usual, asked.plan)
-    with Table(folder / MEASUREMENTS) as table:
-        for fed in feeds:
-            recorder = Recorder(usual, layers, fed.samples)
-            with progress.stage(f"observe {fed.name}", len(fed.batches)) as advance:
-                partial = Partial.of(kept, asked, fed)
-                done = partial.restore(recorder, seen)
-                advance(done)
-                for number, batch in enumerate(fed.batches[done:], done + 1):
-                    recorder.begin(batch)
-                    receiver: Receiver = recorder
-                    if fed is feeds[0] and number == 1:
-                        kernels = Kernels(layers)
-                        receiver = Together(recorder, kernels)
-                    seen |= observe(loaded.model, batch, receiver, layers=layers).seen
-                    partial.keep(number, recorder, seen)
-                    advance(1)
-            if backward := gradients.samples(fed):
-                with progress.stage(f"gradients {fed.name}", backward) as advance:
-                    gradients.record(fed, recorder, advance)
-            table.write(fed.name, recorder.values)
-            documents = [document for batch in fed.batches for document in batch.documents]
-            by_probe[fed.name] = gradients.explained(
-                fed,
-                summarised(recorder.values, usual, layers, documents, asked.plan.seed)
-                | recorder.sums.measurements(layers),
-            )
-    layers = observed(layers, seen)
-    if not seen:
-        raise NothingObserved(
-            f"no attention layer of {asked.checkpoint.model_type!r} could be observed: {layers[0].reason}"
-        )
-    return _Observed(layers, by_probe, kernels)
 
 
 def _ablation(found: Confirmations | None) -> Ablation | None:

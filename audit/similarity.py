@@ -16,7 +16,8 @@ from audit.models.observing import observe
 from audit.numerics import rounded
 from audit.observations import AttentionObservation, ResidualObservation
 from audit.probes.sampling import Feed
-from audit.results import Exhibit, LayerCoverage
+from audit.results import Exhibit
+from audit.results.subject import LayerCoverage
 
 ROWS = tuple(range(1, 128, 8))  # 16 rows of each sample: heads of all layers are held at once
 MOST_HEADS = 4096  # of a model: a matrix of all pairs takes 128 MB then

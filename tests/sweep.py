@@ -26,7 +26,7 @@ from audit.models.inputs import ordinary_ids
 from audit.models.loading import load_model
 from audit.models.observing import observe
 from audit.observations import AttentionObservation, Batch, ResidualObservation
-from audit.results import LayerCoverage
+from audit.results.subject import LayerCoverage
 from tests.architectures import NAMES, UNBUILDABLE, Task, tiny_model
 
 LENGTH = 13  # tokens: a size that nothing else in the tiny models has

@@ -11,7 +11,7 @@ from audit.diagnosis import GROUPS, WITHOUT_CAUSE, diagnose
 from audit.history import trained
 from audit.initial import initial
 from audit.results import Confirmation, Finding
-from audit.training import Logged, Training
+from audit.results.training import Logged, Training
 from tests.theory.configurations import BERT
 
 SOUND = initial(SimpleNamespace(config=BERT | {"num_hidden_layers": 2})).here

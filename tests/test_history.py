@@ -13,7 +13,7 @@ import pytest
 from audit import Plan, audit_checkpoint
 from audit.checkpoint.training_record import read_training
 from audit.history import trained
-from audit.training import Logged, Training
+from audit.results.training import Logged, Training
 from tests import training_records as made
 from tests.test_schema import schema
 

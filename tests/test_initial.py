@@ -3,8 +3,8 @@
 from types import SimpleNamespace
 
 from audit.initial import initial
-from audit.results import Skipped
-from audit.trainability import Diagram
+from audit.results.subject import Skipped
+from audit.results.trainability import Diagram
 from tests.theory.configurations import BERT
 
 

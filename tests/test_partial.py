@@ -5,7 +5,7 @@ import dataclasses
 import msgspec
 import pytest
 
-from audit import Plan, audit_checkpoint, partial, run, store
+from audit import Plan, audit_checkpoint, measuring, partial, store
 from audit.store import Fence
 
 PLAN = Plan(
@@ -27,7 +27,7 @@ class Died(BaseException):
 @pytest.fixture
 def passes(monkeypatch):
     """Counts batches observed; dies before the one whose number is in `dies_at`."""
-    real, counter = run.observe, {"seen": 0, "dies_at": None}
+    real, counter = measuring.observe, {"seen": 0, "dies_at": None}
 
     def observe(*given, **named):
         if counter["seen"] == counter["dies_at"]:
@@ -35,7 +35,7 @@ def passes(monkeypatch):
         counter["seen"] += 1
         return real(*given, **named)
 
-    monkeypatch.setattr(run, "observe", observe)
+    monkeypatch.setattr(measuring, "observe", observe)
     monkeypatch.setattr(partial, "_SHARE", 1e9)  # keep after each batch, whatever it costs
     return counter
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from audit.identity import digest_of, digest_of_file
-from audit.results import FileDigest
+from audit.results.subject import FileDigest
 
 
 def file_digests(files: Mapping[str, Path]) -> tuple[FileDigest, ...]:

@@ -11,7 +11,7 @@ from audit.checkpoint.records import Form, TensorHeader
 from audit.checkpoint.training_record import NAMES, read_training
 from audit.checkpoint.wording import listed, quoted
 from audit.errors import RefusedCheckpoint
-from audit.training import Training
+from audit.results.training import Training
 
 CONFIG = "config.json"
 # what a tokenizer class may read: whatever stands beside the weights in one of these forms counts as a part

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from audit.results import FileDigest
-from audit.training import Training
+from audit.results.subject import FileDigest
+from audit.results.training import Training
 
 Form = Literal["safetensors", "pickle", "gguf"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from audit.checkpoint.json_files import read_json
 from audit.errors import RefusedCheckpoint
-from audit.training import Logged, Setting, Training
+from audit.results.training import Logged, Setting, Training
 
 STATE = "trainer_state.json"
 _ARGUMENTS = ("training_args.json", "args.json")

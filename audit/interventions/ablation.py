@@ -9,7 +9,7 @@ from torch import Tensor
 
 from audit.models.attention import MASKED, by_head
 from audit.models.tracing import Addition, Attention
-from audit.results import LayerCoverage
+from audit.results.subject import LayerCoverage
 
 Target = Literal["head", "attention", "block"]
 Replacement = Literal["mean", "zero", "uniform", "identity", "skip"]

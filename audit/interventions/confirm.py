@@ -17,7 +17,8 @@ from audit.interventions.trials import Bench, way_through
 from audit.models.loading import LoadedModel
 from audit.numerics import rounded
 from audit.observations import Batch
-from audit.results import Confirmation, Finding, LayerCoverage
+from audit.results import Confirmation, Finding
+from audit.results.subject import LayerCoverage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

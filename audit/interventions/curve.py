@@ -12,8 +12,9 @@ from audit.interventions.savings import Weights, weigh
 from audit.interventions.trials import Bench, Tried, Way, tried, way_through
 from audit.models.loading import LoadedModel
 from audit.numerics import rounded
-from audit.redundancy import DropCurve, Kind, Saved, Step
-from audit.results import Depth, LayerCoverage
+from audit.results import Depth
+from audit.results.redundancy import DropCurve, Kind, Saved, Step
+from audit.results.subject import LayerCoverage
 
 
 class Extent(NamedTuple):

@@ -10,8 +10,9 @@ from audit.interventions.halves import first
 from audit.interventions.readings import Fed
 from audit.models.loading import LoadedModel
 from audit.progress import Progress
-from audit.redundancy import DropCurve
-from audit.results import Finding, LayerCoverage, Measurement, Plan
+from audit.results import Finding, Measurement, Plan
+from audit.results.redundancy import DropCurve
+from audit.results.subject import LayerCoverage
 
 
 class Texts(NamedTuple):

@@ -8,7 +8,7 @@ from torch import Tensor
 from audit.interventions.readings import Fed
 from audit.models.observing import observe
 from audit.observations import AttentionObservation, ResidualObservation
-from audit.results import LayerCoverage
+from audit.results.subject import LayerCoverage
 
 
 class _Sums:

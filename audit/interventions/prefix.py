@@ -21,7 +21,7 @@ from audit.models.labels import tensors
 from audit.models.location import numbered
 from audit.models.passes import Watcher, run
 from audit.models.tracing import Addition, Attention
-from audit.results import LayerCoverage
+from audit.results.subject import LayerCoverage
 
 
 class Inseparable(InternalFault):

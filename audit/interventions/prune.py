@@ -19,7 +19,7 @@ from audit.models.labels import tensors
 from audit.models.loading import LoadedModel
 from audit.models.offline import offline, quiet
 from audit.observations import Batch
-from audit.results import LayerCoverage
+from audit.results.subject import LayerCoverage
 
 TRIED = 16  # tokens on which the written checkpoint is compared with the model it stands for
 NEAR = {

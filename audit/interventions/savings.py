@@ -13,8 +13,8 @@ from audit.models.inputs import model_inputs
 from audit.models.passes import eager
 from audit.models.sites import blocks
 from audit.observations import Batch
-from audit.redundancy import Kind
-from audit.results import LayerCoverage
+from audit.results.redundancy import Kind
+from audit.results.subject import LayerCoverage
 
 
 class Weight(NamedTuple):

@@ -11,7 +11,7 @@ from transformers.pytorch_utils import Conv1D
 
 from audit.errors import UnusableInput
 from audit.models.sites import blocks as runs_of
-from audit.results import LayerCoverage
+from audit.results.subject import LayerCoverage
 
 _COUNTS = {  # names under which configurations keep the number of blocks of a stack
     "encoder": ("encoder_layers", "num_encoder_layers", "num_layers", "num_hidden_layers"),

@@ -12,8 +12,8 @@ from audit.interventions.savings import weigh
 from audit.interventions.trials import Bench, tried, way_through
 from audit.models.loading import LoadedModel
 from audit.numerics import rounded
-from audit.redundancy import Saved
-from audit.results import LayerCoverage
+from audit.results.redundancy import Saved
+from audit.results.subject import LayerCoverage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

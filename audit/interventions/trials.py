@@ -13,7 +13,7 @@ from audit.interventions.ablation import Cut, Means, impossible
 from audit.interventions.prefix import Clean, Inseparable, Route, clean_pass, resumed
 from audit.interventions.readings import Array, Fed, Objective, Question, Samples
 from audit.observations import Batch
-from audit.results import LayerCoverage
+from audit.results.subject import LayerCoverage
 
 GLANCE = 16  # tokens of one sample: enough to learn the way through a model
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from audit.models.inputs import Fed, Positions
 from audit.models.tracing import Attention
 from audit.observations import AttentionObservation
-from audit.results import LayerCoverage
+from audit.results.subject import LayerCoverage
 
 # scores below are masked: families add -1e4, -1e9, the least finite number or minus infinity
 MASKED = -9000.0

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from audit.errors import NothingObserved
 from audit.models.sites import READ, WRITTEN, Attending, Block, blocks
-from audit.results import LayerCoverage
+from audit.results.subject import LayerCoverage
 
 IN_PIECES = "block-sparse attention: its softmaxes do not cover all keys of a query at once"
 ASTRAY = "a softmax over its keys was computed, but not seen to weight values"

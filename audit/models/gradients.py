@@ -19,7 +19,7 @@ from audit.models.passes import FAULTS, LESS, Watcher, is_of_memory, run
 from audit.models.residual import hidden_states
 from audit.models.tracing import Attention
 from audit.observations import PARTS, GradientObservation
-from audit.results import LayerCoverage
+from audit.results.subject import LayerCoverage
 
 
 class Backward:

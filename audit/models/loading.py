@@ -26,7 +26,7 @@ from audit.models.selection import Choice, Task, choose
 from audit.models.stored import stored_tensors
 from audit.models.subject import subject_of
 from audit.models.tokenizer import load_tokenizer
-from audit.results import Subject
+from audit.results.subject import Subject
 
 _NO_CODE = ("auto_map", "custom_pipelines")  # offers of remote code, which are never taken up
 

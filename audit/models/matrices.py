@@ -17,7 +17,7 @@ from audit.models.residual import hidden_states
 from audit.models.sites import few_tokens
 from audit.models.tracing import Addition, Attention
 from audit.observations import PARTS, Part
-from audit.results import LayerCoverage
+from audit.results.subject import LayerCoverage
 
 JOINED: tuple[Part, ...] = (
     "query",

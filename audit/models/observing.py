@@ -16,7 +16,7 @@ from audit.models.passes import FAULTS, LESS, Watcher, is_of_memory, run
 from audit.models.residual import sublayers
 from audit.models.tracing import Addition, Attention
 from audit.observations import AttentionObservation, Batch, ResidualObservation
-from audit.results import LayerCoverage
+from audit.results.subject import LayerCoverage
 
 Editor = Callable[[AttentionObservation], Edit | None]
 

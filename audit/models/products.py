@@ -13,7 +13,7 @@ from audit.models.attention import by_head
 from audit.models.matrices import followed, graphs, traced
 from audit.models.sites import ROWS
 from audit.models.tracing import Attention
-from audit.results import LayerCoverage
+from audit.results.subject import LayerCoverage
 
 SAME = 1e-3  # relative: lengths of queries that are a matrix times what enters it, up to one factor and a rotation
 

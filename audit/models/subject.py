@@ -6,7 +6,7 @@ from torch.nn import ModuleList
 
 from audit.checkpoint.records import Checkpoint
 from audit.models.selection import Task
-from audit.results import Subject
+from audit.results.subject import Subject
 
 
 def subject_of(checkpoint: Checkpoint, model: Any, task: Task, remarks: tuple[str, ...]) -> Subject:

@@ -10,7 +10,7 @@ from transformers.pytorch_utils import Conv1D
 from audit.models.products import products
 from audit.models.sites import Attending, blocks
 from audit.observations import WeightObservation
-from audit.results import LayerCoverage
+from audit.results.subject import LayerCoverage
 
 
 def weight_observations(

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import altair as alt
 
 from audit.report.scales import PLAIN, Spec, base, filled, outer_powers, spec
-from audit.trainability import Diagram, Grid, Plane, Trainability
+from audit.results.trainability import Diagram, Grid, Plane, Trainability
 
 _SIZE = (250, 170)  # pixels of a plane
 _PHASES = {"rank collapse": "#ecb64d", "trainable": "#7cc0e8", "entropy collapse": "#bb6bae"}

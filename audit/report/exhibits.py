@@ -13,7 +13,7 @@ from audit.report.drawing import raster
 from audit.report.places import place
 from audit.report.wording import anchor, number, sentence
 from audit.results import Audit, Exhibit
-from audit.trainability import Diagram
+from audit.results.trainability import Diagram
 
 Content = TypeVar("Content")
 

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import altair as alt
 
-from audit.demographics import Skew, SkewAxis, SkewedHead
 from audit.report.blocks import Figure, Medium, PeopleAxis, PeopleBlock, Row, Table
 from audit.report.drawing import vector
 from audit.report.scales import Scale, Spec, base, colour, filled, label_every, numbered, spec, step
 from audit.report.wording import anchor, counted, estimate, number, sentence
 from audit.results import Audit
+from audit.results.demographics import Skew, SkewAxis, SkewedHead
 
 _HEADS = {"screen": 12, "print": 5}  # of an axis
 _WIDTH, _ROW = 420, 18  # pixels: of the chart, and of one axis in it

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from audit.report.wording import ranges, sentence, shortened
-from audit.results import Coverage, LayerCoverage
+from audit.results.subject import Coverage, LayerCoverage
 
 _PLAIN = {"model", "checkpoint", "final", "best", "weights", "output"}  # names that say nothing on their own
 _LONGEST_NAME = 80

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from audit.redundancy import DropCurve, Kind, Saved
 from audit.report import redundancy_charts as charts
 from audit.report.blocks import Ablations, Curve, Figure, Medium, RedundancyBlock, Row, Table, Trial
 from audit.report.drawing import vector
@@ -14,6 +13,7 @@ from audit.report.places import place
 from audit.report.ranks import ranks
 from audit.report.wording import counted, estimate, number, sentence
 from audit.results import Ablation, Audit, Confirmation, Finding
+from audit.results.redundancy import DropCurve, Kind, Saved
 
 _KINDS: dict[Kind, str] = {"blocks": "Blocks", "attention": "Attention sublayers"}
 _REPLACED = {

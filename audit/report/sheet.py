@@ -19,7 +19,7 @@ from audit.report.exhibits import diagram_of
 from audit.report.places import name_of
 from audit.report.trainability import section, seen_of
 from audit.results import Audit
-from audit.trainability import Diagram
+from audit.results.trainability import Diagram
 from audit.version import ENGINE
 
 

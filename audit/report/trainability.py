@@ -11,8 +11,9 @@ from audit.report.diagram import Seen, chart
 from audit.report.drawing import raster
 from audit.report.exhibits import diagram_of
 from audit.report.wording import number, sentence
-from audit.results import Audit, ProbeCoverage
-from audit.trainability import Diagram
+from audit.results import Audit
+from audit.results.subject import ProbeCoverage
+from audit.results.trainability import Diagram
 
 _LEAST_KEYS = 8  # rows that see fewer are not in the measured spread either
 _ROWS = 40  # blocks a table of numbers shows

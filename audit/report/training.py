@@ -10,7 +10,7 @@ from audit.report.drawing import vector
 from audit.report.scales import PLAIN, Spec, base, filled, spec
 from audit.report.wording import counted, listed, number, sentence
 from audit.results import Audit
-from audit.training import Course, Excursion, Logged, Training
+from audit.results.training import Course, Excursion, Logged, Training
 
 _SIZE = (420, 90)  # pixels of one chart
 _ROWS = 40  # lines a table of numbers shows

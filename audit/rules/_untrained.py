@@ -4,7 +4,7 @@ from typing import Literal
 
 from audit.definitions import Case
 from audit.results import Confirmation
-from audit.trainability import Trainability
+from audit.results.trainability import Trainability
 
 COMPUTED = Confirmation(
     status="absolute", reason="follows from the configuration by arithmetic: nothing to take out"

@@ -1,8 +1,8 @@
 """Flags demographic axes on which heads attend otherwise to one group than to the other."""
 
 from audit.definitions import Case, Judgement, NotApplicable, NotMeasured, Rule, Suspicion
-from audit.demographics import SkewAxis, SkewedHead
 from audit.results import Evidence
+from audit.results.demographics import SkewAxis, SkewedHead
 
 SHOWN = 5  # heads as evidence; the section has more
 

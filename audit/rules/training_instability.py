@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from audit.definitions import Case, Judgement, NotApplicable, NotMeasured, Rule, Suspicion
 from audit.results import Confirmation, Evidence
-from audit.training import Course, Excursion, SeriesName
+from audit.results.training import Course, Excursion, SeriesName
 
 _READ = Confirmation(status="absolute", reason="read from the record of the training: nothing to take out")
 _PAST = Confirmation(

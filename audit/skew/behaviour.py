@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from audit.demographics import SkewedOutput
 from audit.interventions.effects import Loss, objective
 from audit.models.loading import LoadedModel
 from audit.models.observing import Editor, observe
@@ -18,7 +17,8 @@ from audit.models.passes import Watcher, run
 from audit.numerics import rounded
 from audit.observations import AttentionObservation, Batch, ResidualObservation
 from audit.probes.sentences import MARKED, Crossing
-from audit.results import LayerCoverage
+from audit.results.demographics import SkewedOutput
+from audit.results.subject import LayerCoverage
 from audit.skew.design import Design, placed
 from audit.statistics.crossed import centred
 from audit.statistics.permutation import between_minus_within

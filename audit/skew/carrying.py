@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from audit.demographics import SkewedHead
 from audit.models.attention import Edit
 from audit.models.loading import LoadedModel
 from audit.models.observing import Editor
 from audit.numerics import rounded
 from audit.observations import AttentionObservation
 from audit.probes.sentences import Crossing
-from audit.results import LayerCoverage
+from audit.results.demographics import SkewedHead
+from audit.results.subject import LayerCoverage
 from audit.skew.behaviour import Behaviour, asked, log_probabilities
 from audit.skew.design import Design, placed
 from audit.skew.testing import LEVEL

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from audit.demographics import SkewedHead
 from audit.models.fresh import reinitialised
 from audit.models.loading import LoadedModel
 from audit.numerics import rounded
 from audit.probes.sentences import Crossing
-from audit.results import LayerCoverage
+from audit.results.demographics import SkewedHead
+from audit.results.subject import LayerCoverage
 from audit.skew.design import Design
 from audit.skew.readings import read
 from audit.skew.testing import LEVEL, Adjusted, Tests, differences

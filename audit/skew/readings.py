@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from audit.models.observing import observe
 from audit.observations import AttentionObservation, ResidualObservation
 from audit.probes.sentences import Crossing
-from audit.results import LayerCoverage
+from audit.results.subject import LayerCoverage
 from audit.skew.design import Design, placed
 from audit.skew.words import DIVERGENCES, QUANTITIES, words_of
 

@@ -7,14 +7,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from audit.definitions import Axis, PairProbe
-from audit.demographics import Skew, SkewAxis, SkewedHead
 from audit.models.loading import LoadedModel
 from audit.numerics import rounded
 from audit.probes.framing import plain_frame
 from audit.probes.matching import match
 from audit.probes.sentences import Crossing, crossings
 from audit.progress import Progress
-from audit.results import LayerCoverage, Plan
+from audit.results import Plan
+from audit.results.demographics import Skew, SkewAxis, SkewedHead
+from audit.results.subject import LayerCoverage
 from audit.skew.behaviour import Behaviour, behaviour, understood
 from audit.skew.carrying import carried
 from audit.skew.design import SENTENCES, Design, design

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import NamedTuple
 
-from audit.training import Course, Excursion, Logged, SeriesName
+from audit.results.training import Course, Excursion, Logged, SeriesName
 
 _SIGMA = 1.4826  # standard deviation of a normal variable over the median of its absolute deviation
 _LEAST = 20  # values before levels or deviations mean anything

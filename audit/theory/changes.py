@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from audit.results.trainability import Change, Phase
 from audit.theory.architecture import Architecture, Initialisation, Placement
 from audit.theory.knobs import (
     branch_strength,
@@ -21,7 +22,6 @@ from audit.theory.propagation import propagate
 from audit.theory.rows import Overlapping
 from audit.theory.states import setting
 from audit.theory.turning import Turnable, turned
-from audit.trainability import Change, Phase
 
 _DEEPEST = 1024
 

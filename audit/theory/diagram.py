@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
+from audit.results.trainability import Axis, Diagram, Grid, Plane, Point, Trainability
 from audit.theory.architecture import Architecture, Initialisation
 from audit.theory.changes import changes
 from audit.theory.configuration import Reading
@@ -17,7 +18,6 @@ from audit.theory.quadrature import Array
 from audit.theory.rows import Overlapping, infinite_rows, rows_of
 from audit.theory.states import Setting, setting
 from audit.theory.wording import sentences
-from audit.trainability import Axis, Diagram, Grid, Plane, Point, Trainability
 
 _COLUMNS, _ROWS = 25, 17
 _BETAS = (0.03, 6.0)

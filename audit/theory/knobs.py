@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from audit.results.trainability import Phase
 from audit.theory.architecture import Architecture, Initialisation
 from audit.theory.phases import inverse_temperature, phases
 from audit.theory.propagation import Trajectory, propagate
@@ -15,7 +16,6 @@ from audit.theory.quadrature import Array
 from audit.theory.rows import Overlapping
 from audit.theory.states import Setting, setting, tokens_of
 from audit.theory.sublayers import sublayer_input
-from audit.trainability import Phase
 
 Depths = NDArray[np.int64]
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from audit.results.trainability import Phase, Point
 from audit.theory.architecture import Architecture, Initialisation
 from audit.theory.knobs import outcome_at, phase_of
 from audit.theory.overlaps import own_overlap, row_entropy
@@ -16,7 +17,6 @@ from audit.theory.phases import (
 from audit.theory.propagation import Paths, Trajectory
 from audit.theory.states import Dials, State
 from audit.theory.sublayers import score_law, sublayer_input
-from audit.trainability import Phase, Point
 
 
 def point(taken: Paths) -> Point:

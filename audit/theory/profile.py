@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from audit.results.trainability import Profile, Readout
 from audit.theory.architecture import Architecture, Initialisation
 from audit.theory.backward import backward, block_moments
 from audit.theory.gradients import QueryGradient, query_gradient
@@ -14,7 +15,6 @@ from audit.theory.rows import Overlapping
 from audit.theory.states import Dials, State, dials, tokens_of
 from audit.theory.sublayers import score_law, sublayer_input
 from audit.theory.width import expected_stable_rank
-from audit.trainability import Profile, Readout
 
 _NEAR = 0.99  # similarity at which the angle exponent is taken
 _BLOCKS = 12  # at most so many blocks get an entropy and a gradient

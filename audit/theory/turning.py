@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from audit.results.trainability import Change, Phase
 from audit.theory.architecture import Architecture
 from audit.theory.knobs import Knob, Outcome, outcome, phase_of
 from audit.theory.quadrature import Array
 from audit.theory.rows import Overlapping
 from audit.theory.states import Dials, Setting, tokens_of
-from audit.trainability import Change, Phase
 
 REACH = 100.0  # a knob is turned up to this much either way
 _COARSE, _FINE = 61, 33  # values tried over the whole reach, then between the two that differ

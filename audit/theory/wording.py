@@ -1,7 +1,7 @@
 """What a diagram says, in sentences for somebody who has not read the papers."""
 
+from audit.results.trainability import Change, Point, Profile
 from audit.theory.architecture import Architecture
-from audit.trainability import Change, Point, Profile
 
 _ALIKE = 1.1  # ratio of gradients that is not worth a number
 

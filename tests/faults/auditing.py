@@ -14,7 +14,8 @@ from audit.models.coverage import observed, survey
 from audit.models.loading import LoadedModel
 from audit.models.observing import observe
 from audit.models.weights import nonfinite_tensors, weight_observations
-from audit.results import Coverage, Finding, Measurement, ProbeCoverage
+from audit.results import Finding, Measurement
+from audit.results.subject import Coverage, ProbeCoverage
 
 READ = (  # by some rule
     "attention_entropy", "attention_entropy_without_sinks", "attention_influence", "attention_rank",

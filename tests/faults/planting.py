@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from audit import catalog
+from audit.feeding import cut
 from audit.interventions.fresh import fresh
 from audit.interventions.halves import Half
 from audit.models.loading import LoadedModel
 from audit.results import Finding, Plan
-from audit.run import cut
 from tests.faults.auditing import confirmed, judged
 from tests.faults.kinds import KINDS, Kind
 from tests.faults.looking import Site, Walk

@@ -21,7 +21,8 @@ from audit.models.inputs import Fed, model_inputs, ordinary_ids
 from audit.models.loading import LoadedModel, load_model
 from audit.observations import Batch
 from audit.probes.sampling import Feed, feed
-from audit.results import Confirmation, Finding, LayerCoverage, Plan, Subject
+from audit.results import Confirmation, Finding, Plan
+from audit.results.subject import LayerCoverage, Subject
 from tests.architectures import Task, tiny_model
 
 FAMILIES: list[tuple[str, Task]] = [

@@ -7,8 +7,8 @@ import pytest
 
 from audit.errors import UnusableInput
 from audit.interventions.choice import confirmed_parts, named_parts
-from audit.redundancy import DropCurve, Saved, Step
 from audit.results import Audit, Confirmation, Finding
+from audit.results.redundancy import DropCurve, Saved, Step
 from tests.interventions.subjects import finding
 from tests.report.example import example_audit
 

@@ -14,8 +14,8 @@ from audit.interventions.effects import objective
 from audit.interventions.experiments import influence
 from audit.interventions.trials import Bench, tried, way_through
 from audit.models.coverage import survey
-from audit.redundancy import DropCurve, Kind
 from audit.results import Measurement
+from audit.results.redundancy import DropCurve, Kind
 from tests.architectures import tiny_model
 from tests.interventions.subjects import (
     counting_model,

@@ -6,7 +6,7 @@ import torch
 from audit.errors import UnusableInput
 from audit.interventions.ablation import Ablation, Replacement, Target
 from audit.interventions.prefix import Inseparable, clean_pass, resumed
-from audit.results import LayerCoverage
+from audit.results.subject import LayerCoverage
 from tests.architectures import Task
 from tests.interventions.subjects import FAMILIES, tiny
 

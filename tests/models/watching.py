@@ -12,7 +12,7 @@ from audit.models.inputs import model_inputs, ordinary_ids
 from audit.models.observing import Pass, observe
 from audit.models.passes import eager
 from audit.observations import AttentionObservation, Batch, ResidualObservation
-from audit.results import LayerCoverage
+from audit.results.subject import LayerCoverage
 from tests.architectures import Task, tiny_model
 
 

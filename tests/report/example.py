@@ -12,21 +12,16 @@ from audit.results import (
     Audit,
     Check,
     Confirmation,
-    Coverage,
     Evidence,
     Exhibit,
-    FileDigest,
     Finding,
-    LayerCoverage,
     Measurement,
     MethodRecord,
     PolicyRecord,
-    ProbeCoverage,
     Provenance,
     RuleRecord,
-    Skipped,
-    Subject,
 )
+from audit.results.subject import Coverage, FileDigest, LayerCoverage, ProbeCoverage, Skipped, Subject
 
 
 class Kind(NamedTuple):

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from audit.causes import Diagnosis
 from audit.report.causes import causes
 from audit.report.html import render_html
+from audit.results.causes import Diagnosis
 from tests.report.example import example_audit, write_exhibits
 
 

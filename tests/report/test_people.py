@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from audit.demographics import Skew, SkewAxis, SkewedHead, SkewedOutput
 from audit.report.people import people
+from audit.results.demographics import Skew, SkewAxis, SkewedHead, SkewedOutput
 from tests.report.example import example_audit
 
 

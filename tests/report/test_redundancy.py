@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from audit.redundancy import DropCurve, Saved, Step
 from audit.report.drawing import raster
 from audit.report.html import render_html
 from audit.report.nulls import nulls
 from audit.report.redundancy import redundancy
 from audit.report.redundancy_charts import matrices
 from audit.results import Ablation, Audit, Confirmation, Exhibit, Measurement, Null
+from audit.results.redundancy import DropCurve, Saved, Step
 from tests.report.example import digest, example_audit, write_exhibits
 
 MATRIX = [[1.0, 0.95, 0.1], [0.95, 1.0, 0.2], [0.1, 0.2, 1.0]]

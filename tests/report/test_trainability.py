@@ -9,10 +9,11 @@ import pytest
 from audit.identity import digest_of_file
 from audit.report.diagram import chart
 from audit.report.trainability import section_of, seen_of
-from audit.results import Audit, Exhibit, Measurement, Skipped
+from audit.results import Audit, Exhibit, Measurement
+from audit.results.subject import Skipped
+from audit.results.trainability import Diagram
 from audit.theory.configuration import from_config
 from audit.theory.diagram import diagram
-from audit.trainability import Diagram
 from tests.report.example import example_audit
 from tests.theory.configurations import BERT
 

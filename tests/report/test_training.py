@@ -6,7 +6,7 @@ from audit.checkpoint.training_record import read_training
 from audit.history import trained
 from audit.report.html import render_html
 from audit.report.training import training
-from audit.training import Setting, Training
+from audit.results.training import Setting, Training
 from tests import training_records as made
 from tests.report.example import example_audit, write_exhibits
 

@@ -5,8 +5,9 @@ from typing import Any
 
 from audit import policy
 from audit.definitions import Case
-from audit.results import Coverage, LayerCoverage, Measurement, ProbeCoverage, Subject, Values
-from audit.trainability import Trainability
+from audit.results import Measurement, Values
+from audit.results.subject import Coverage, LayerCoverage, ProbeCoverage, Subject
+from audit.results.trainability import Trainability
 
 
 def measured(value: Values, *, spread: float = 0.0, n: int = 32) -> Measurement:

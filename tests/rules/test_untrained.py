@@ -9,10 +9,10 @@ import pytest
 from audit import catalog, policy
 from audit.definitions import NotMeasured, Suspicion
 from audit.judge import judge
-from audit.results import Skipped
+from audit.results.subject import Skipped
+from audit.results.trainability import Trainability
 from audit.theory.configuration import from_config
 from audit.theory.diagram import diagram
-from audit.trainability import Trainability
 from tests.rules.cases import case, subject
 from tests.theory.configurations import BERT, GPT2, LLAMA
 

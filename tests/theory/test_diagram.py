@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from audit.results.trainability import Change, Diagram
 from audit.theory.changes import changes
 from audit.theory.configuration import Reading, from_config
 from audit.theory.diagram import diagram
@@ -14,7 +15,6 @@ from audit.theory.knobs import by_depth, outcome
 from audit.theory.rows import EveryKey, rows_of
 from audit.theory.states import setting
 from audit.theory.table import finite_length
-from audit.trainability import Change, Diagram
 from tests.theory.configurations import BERT, GPT2, LLAMA
 from tests.theory.stacks import plain, read, unit
 

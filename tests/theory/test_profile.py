@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from audit.results.trainability import Profile
 from audit.theory.backward import backward, block_moments
 from audit.theory.configuration import Reading, from_config
 from audit.theory.profile import angle_exponents, profile
 from audit.theory.propagation import paths, propagate
 from audit.theory.rows import EveryKey, rows_of
 from audit.theory.states import dials, start
-from audit.trainability import Profile
 from tests.theory.configurations import BERT, LLAMA
 from tests.theory.stacks import plain, unit
 

@@ -10,7 +10,13 @@ from audit import store as stores
 from audit.errors import AuditError, MachineFault, UnusableInput
 from audit.identity import digest_of
 from audit.outcomes import VERDICT_CODES
-from audit.results import SCHEMA_VERSION, Audit, Coverage, PolicyRecord, Provenance, Subject
+from audit.results import (
+    SCHEMA_VERSION,
+    Audit,
+    PolicyRecord,
+    Provenance,
+)
+from audit.results.subject import Coverage, Subject
 from workers.paths import resolved
 from workers.wire import Commit, Failed, Granted, Line, Published, Run, Stage
 

@@ -6,11 +6,12 @@ Absent is absent with a reason: a number that could not be had is None and a `re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from audit.causes import Diagnosis
-from audit.demographics import Skew
-from audit.redundancy import DropCurve
-from audit.trainability import Trainability
-from audit.training import Training
+from audit.results.causes import Diagnosis
+from audit.results.demographics import Skew
+from audit.results.redundancy import DropCurve
+from audit.results.subject import Coverage, Subject
+from audit.results.trainability import Trainability
+from audit.results.training import Training
 
 SCHEMA_VERSION = "1.0"
 
@@ -38,80 +39,6 @@ class Plan:
     confirm: bool = True
     allow_pickle: bool = False
     show_text: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileDigest:
-    """One file of the checkpoint."""
-
-    name: str
-    sha256: str
-    bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """The checkpoint that was audited."""
-
-    digest: str
-    model_type: str
-    architecture: str
-    task: Literal["causal", "masked", "encoder", "seq2seq"]
-    parameters: int
-    blocks: int
-    heads: int  # query heads of the widest observed layer
-    kv_heads: int
-    files: tuple[FileDigest, ...]
-    adapter: str | None = None  # digest of the LoRA adapter merged into it
-    nonfinite: tuple[tuple[str, int], ...] = ()  # tensors holding NaN or infinity, and how many
-    positions: int = 0  # rows of a learned table of positions; 0 where there is none
-    untrained_positions: tuple[tuple[int, int], ...] = ()  # runs training never reached: first and last row
-    remarks: tuple[str, ...] = ()  # e.g. an ignored auto_map, tensors outside the observed path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerCoverage:
-    """One attention layer, observed or not."""
-
-    index: int
-    name: str
-    block: int
-    stack: Literal["encoder", "decoder"]
-    kind: Literal["self", "cross"]
-    heads: int
-    kv_heads: int
-    observed: bool
-    path: Literal["fused", "tiles", "eager"] | None
-    reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Skipped:
-    """A metric that could not be measured anywhere on a probe."""
-
-    metric: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeCoverage:
-    """A probe as it was really fed."""
-
-    name: str
-    digest: str
-    samples: int
-    documents: int
-    tokens: int
-    remark: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Coverage:
-    """What was looked at and, above all, what was not."""
-
-    layers: tuple[LayerCoverage, ...]
-    skipped: tuple[Skipped, ...]
-    probes: tuple[ProbeCoverage, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

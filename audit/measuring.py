@@ -1,0 +1,165 @@
+"""Everything known of a checkpoint before anything is judged: what it was fed, what was seen, what that amounts to."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from audit.errors import NothingObserved
+from audit.feeding import cut, most_like_prose, probe_coverage
+from audit.gradients import Gradients
+from audit.measure import WEIGHTS, Recorder, Table, not_finite, skipped, summarised, weighed
+from audit.models.coverage import observed, survey
+from audit.models.loading import LoadedModel
+from audit.models.observing import Receiver, Together, observe
+from audit.models.positions import learned_positions
+from audit.models.weights import nonfinite_tensors, weight_observations
+from audit.nulls import Ground, all_nulls
+from audit.partial import Partial
+from audit.probes.sampling import Feed
+from audit.progress import Progress
+from audit.protocol import apart, by_protocol
+from audit.request import Request
+from audit.results import Measurement, Null
+from audit.results.demographics import Skew
+from audit.results.subject import Coverage, LayerCoverage, Skipped, Subject
+from audit.similarity import Kernels
+from audit.skew.survey import survey_skew
+from audit.store import MEASUREMENTS
+
+
+class Measured(NamedTuple):
+    """What is known before anything is judged."""
+
+    subject: Subject
+    coverage: Coverage
+    measurements: dict[str, dict[str, Measurement]]  # metric -> probe -> measurement
+    nulls: dict[str, dict[str, Null]]
+    skew: tuple[Skew, ...]
+    kernels: Kernels | None = None  # of the heads, where they were seen on the way
+
+
+class _Observed(NamedTuple):
+    layers: tuple[LayerCoverage, ...]  # with what became of each
+    by_probe: dict[str, dict[str, Measurement]]
+    kernels: Kernels | None  # None where another attempt saw the first batch
+
+
+def measured(
+    asked: Request,
+    loaded: LoadedModel,
+    feeds: tuple[Feed, ...],
+    unfed: tuple[Skipped, ...],
+    *,
+    folder: Path,
+    kept: Path | None,
+    progress: Progress,
+) -> Measured:
+    """What is seen on `feeds`; `unfed` is what could not be fed, and why.
+
+    `measurements.parquet` is written into `folder`; in `kept` is what earlier attempts measured, and is kept what this
+    one does.
+    """
+    seen = _observed(asked, loaded, feeds, folder=folder, kept=kept, progress=progress)
+    subject = _subject(loaded, seen.layers)
+    measurements = _by_metric(asked, loaded, feeds, seen, progress)
+    if subject.nonfinite:
+        measurements = not_finite(measurements)
+    ground = Ground(
+        plan=asked.plan, metrics=asked.metrics, measurements=measurements, layers=seen.layers, feeds=feeds
+    )
+    coverage = Coverage(
+        layers=seen.layers,
+        skipped=unfed + skipped(measurements),
+        probes=tuple(probe_coverage(fed) for fed in feeds),
+    )
+    skew = tuple(
+        survey_skew(loaded, probe, layers=seen.layers, plan=asked.plan, progress=progress)
+        for probe in asked.pairs
+    )
+    return Measured(subject, coverage, measurements, all_nulls(ground, loaded), skew, seen.kernels)
+
+
+def _by_metric(
+    asked: Request, loaded: LoadedModel, feeds: tuple[Feed, ...], seen: _Observed, progress: Progress
+) -> dict[str, dict[str, Measurement]]:
+    by_probe = dict(seen.by_probe)
+    _, published = apart(asked.metrics)
+    if published and (probe := most_like_prose(asked, feeds)) is not None:
+        by_probe[probe.name] |= by_protocol(
+            loaded,
+            seen.layers,
+            published,
+            lambda wanted: cut(
+                probe, loaded, dataclasses.replace(asked.plan, samples=wanted[0], max_length=wanted[1])
+            ),
+            progress=progress,
+        )
+    sharp = any(metric.name == "query_key_norm" for metric in asked.metrics)
+    by_probe[WEIGHTS] = weighed(
+        asked.metrics, seen.layers, weight_observations(loaded.model, seen.layers, with_products=sharp)
+    )
+    return {
+        metric.name: {probe: found[metric.name] for probe, found in by_probe.items() if metric.name in found}
+        for metric in asked.metrics
+    }
+
+
+def _subject(loaded: LoadedModel, layers: Sequence[LayerCoverage]) -> Subject:
+    table = learned_positions(loaded.model)
+    return dataclasses.replace(
+        loaded.subject,
+        positions=table.rows,
+        untrained_positions=table.untrained,
+        nonfinite=nonfinite_tensors(loaded.model),
+        heads=max(layer.heads for layer in layers),
+        kv_heads=max(layer.kv_heads for layer in layers),
+    )
+
+
+def _observed(
+    asked: Request,
+    loaded: LoadedModel,
+    feeds: Sequence[Feed],
+    *,
+    folder: Path,
+    kept: Path | None,
+    progress: Progress,
+) -> _Observed:
+    usual, layers = apart(asked.metrics)[0], survey(loaded.model)
+    kernels: Kernels | None = None
+    seen: set[int] = set()
+    by_probe: dict[str, dict[str, Measurement]] = {}
+    gradients = Gradients(loaded, layers, usual, asked.plan)
+    with Table(folder / MEASUREMENTS) as table:
+        for fed in feeds:
+            recorder = Recorder(usual, layers, fed.samples)
+            with progress.stage(f"observe {fed.name}", len(fed.batches)) as advance:
+                partial = Partial.of(kept, asked, fed)
+                done = partial.restore(recorder, seen)
+                advance(done)
+                for number, batch in enumerate(fed.batches[done:], done + 1):
+                    recorder.begin(batch)
+                    receiver: Receiver = recorder
+                    if fed is feeds[0] and number == 1:
+                        kernels = Kernels(layers)
+                        receiver = Together(recorder, kernels)
+                    seen |= observe(loaded.model, batch, receiver, layers=layers).seen
+                    partial.keep(number, recorder, seen)
+                    advance(1)
+            if backward := gradients.samples(fed):
+                with progress.stage(f"gradients {fed.name}", backward) as advance:
+                    gradients.record(fed, recorder, advance)
+            table.write(fed.name, recorder.values)
+            documents = [document for batch in fed.batches for document in batch.documents]
+            by_probe[fed.name] = gradients.explained(
+                fed,
+                summarised(recorder.values, usual, layers, documents, asked.plan.seed)
+                | recorder.sums.measurements(layers),
+            )
+    layers = observed(layers, seen)
+    if not seen:
+        raise NothingObserved(
+            f"no attention layer of {asked.checkpoint.model_type!r} could be observed: {layers[0].reason}"
+        )
+    return _Observed(layers, by_probe, kernels)
