@@ -162,6 +162,7 @@ def test_a_fault_of_ours_is_exit_code_4_without_a_traceback(attnaudit, monkeypat
 def test_interrupted_in_mid_run_leaves_nothing_half_made(number, bert_tiny, tmp_path):
     """Exit code 130, one line, an empty or absent store."""
     command = [
+        *("env", "--default-signal=INT"),  # a shell that started the tests in the background has it ignored
         *ATTNAUDIT,
         "run",
         bert_tiny,

@@ -19,10 +19,10 @@ def test_whatever_is_killed_each_job_ends_once_and_has_one_report(bert_tiny: Pat
     chaos = Chaos(
         models=bert_tiny.parent,
         checkpoint=bert_tiny.name,
-        audits=8,
+        audits=10,
         duplicates=3,
         settings=QUICK,
-        pause=2.0,
+        pause=1.0,
         most_blows=10,
         every=10,
         limit=240.0,
