@@ -1,52 +1,72 @@
-"""Thresholds, severities and requirements: what turns measurements into a verdict."""
+"""Thresholds, severities, requirements and waivers: what a checkpoint is held to, from TOML."""
 
 import datetime as dt
 import math
 import tomllib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from audit.errors import UnusableInput, unknown_name
 from audit.identity import digest_of
-from audit.results import Check, Finding, PolicyRecord, Severity, Verdict
+from audit.results import PolicyRecord, Severity
 
-_KEYS = {"name", "required", "severity", "thresholds", "waivers"}
-_SEVERITIES = ("info", "watch", "fail")
+DEFAULT: Final = "default"
+_KEYS: Final = {"name", "inherits", "required", "coverage", "severity", "thresholds", "waivers"}
+_SEVERITIES: Final = ("info", "watch", "fail")
+_WAIVER: Final = {"rule", "where", "owner", "reason", "expires"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoverageDemand:
+    """What must have been looked at for a verdict."""
+
+    probes: tuple[str, ...] = ()  # that must have been fed
+    documents: int = 0  # independent texts, at least, of each probe of texts
+    layers: float = 0.0  # share of the softmax attention layers that must have been observed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What is demanded of a checkpoint; values absent from a user's file are inherited from `default`."""
+    """What is demanded of a checkpoint; what a file does not say is inherited from a shipped policy."""
 
     name: str
-    required: tuple[str, ...]
+    inherits: str | None  # None for `default` alone
+    required: tuple[str, ...]  # rules that must have been measured
+    coverage: CoverageDemand
     severity: dict[str, Severity]
     thresholds: dict[str, dict[str, float]]
     waivers: tuple[dict[str, Any], ...] = ()
 
     def record(self, today: dt.date) -> PolicyRecord:
         """What the audit keeps of this policy, each waiver marked in force or not on `today`."""
-        waivers = tuple({**waiver, "in_force": _in_force(waiver, today)} for waiver in self.waivers)
-        content = [self.name, self.required, self.severity, self.thresholds, self.waivers]
+        waivers = tuple({**waiver, "in_force": in_force(waiver, today)} for waiver in self.waivers)
+        demanded = [self.required, asdict(self.coverage)]
+        content = [self.name, demanded, self.severity, self.thresholds, self.waivers]
         return PolicyRecord(name=self.name, digest=digest_of(content), waivers=waivers)
 
 
 def load(name_or_file: str | Path | None = None) -> Policy:
     """The policy in a TOML file, or the shipped one of that name (`default` when None)."""
-    inherited = _read_shipped("default")
-    if name_or_file is None or str(name_or_file) == "default":
-        return _policy(inherited)
-    given = Path(name_or_file)
-    if given.suffix == ".toml" or given.exists():
-        own = _parse(_text_of(given), where=str(given))
-    elif str(name_or_file) in shipped():
-        own = _read_shipped(str(name_or_file))
+    return _policy(_content(str(name_or_file or DEFAULT)))
+
+
+def _content(given: str) -> dict[str, Any]:
+    """The policy's tables with all that they inherit filled in."""
+    if given == DEFAULT:
+        return _read_shipped(DEFAULT)
+    path = Path(given)
+    if path.suffix == ".toml" or path.exists():
+        own = _parse(_text_of(path), where=given)
+    elif given in shipped():
+        own = _read_shipped(given)
     else:
-        raise unknown_name("policy", str(name_or_file), shipped())
-    return _policy(_merged(inherited, own, where=str(name_or_file)))
+        raise unknown_name("policy", given, shipped())
+    base = own.setdefault("inherits", DEFAULT)
+    if base not in shipped():
+        raise unknown_name(f"policy to inherit from in {given!r}:", str(base), shipped())
+    return _merged(_content(base), own, where=given)
 
 
 def shipped() -> list[str]:
@@ -57,30 +77,8 @@ def shipped() -> list[str]:
     )
 
 
-def waived(finding: Finding, record: PolicyRecord) -> bool:
-    """Whether a waiver in force covers `finding`."""
-    return any(
-        waiver["in_force"]
-        and waiver["rule"] == finding.rule
-        and waiver.get("where", finding.id) == finding.id
-        for waiver in record.waivers
-    )
-
-
-def verdict(
-    findings: Sequence[Finding], checks: Sequence[Check], policy: Policy, record: PolicyRecord
-) -> Verdict:
-    """The worst of the findings that no waiver covers; inconclusive where a required rule was not measured."""
-    severities = {finding.severity for finding in findings if not waived(finding, record)}
-    if "fail" in severities:
-        return "fail"
-    missing = {check.rule for check in checks if check.outcome == "not_measured"}
-    if missing & set(policy.required):
-        return "inconclusive"
-    return "watch" if "watch" in severities else "pass"
-
-
-def _in_force(waiver: dict[str, Any], today: dt.date) -> bool:
+def in_force(waiver: dict[str, Any], today: dt.date) -> bool:
+    """Whether the waiver holds on `today`, its last day included."""
     return "expires" not in waiver or dt.date.fromisoformat(str(waiver["expires"])) >= today
 
 
@@ -108,10 +106,12 @@ def _parse(text: str, where: str) -> dict[str, Any]:
 
 def _merged(base: dict[str, Any], own: dict[str, Any], where: str) -> dict[str, Any]:
     merged = {**base, "name": Path(where).stem, **own}
-    for table in ("severity", "thresholds"):
+    for table in ("severity", "thresholds", "coverage"):
         own_table = own.get(table, {})
         if not isinstance(own_table, dict):
             raise UnusableInput(f"policy {where!r}: [{table}] must be a table")
+        if table == "coverage":
+            continue
         for rule in own_table:
             if rule not in base["severity"]:
                 raise unknown_name(f"rule in [{table}] of policy {where!r}:", rule, sorted(base["severity"]))
@@ -122,7 +122,9 @@ def _merged(base: dict[str, Any], own: dict[str, Any], where: str) -> dict[str, 
         rule: {**base["thresholds"].get(rule, {}), **own.get("thresholds", {}).get(rule, {})}
         for rule in sorted({*base["thresholds"], *own.get("thresholds", {})})
     }
+    merged["coverage"] = {**base.get("coverage", {}), **own.get("coverage", {})}
     _refuse_unusable_thresholds(merged, base, where)
+    _refuse_unusable_coverage(merged["coverage"], where)
     _refuse_unusable_words(merged, base, where)
     return merged
 
@@ -135,6 +137,22 @@ def _refuse_unusable_thresholds(merged: dict[str, Any], base: dict[str, Any], wh
                 raise unknown_name(f"threshold of {rule} in policy {where!r}:", key, known)
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 raise UnusableInput(f"policy {where!r}: threshold {rule}.{key} is {value!r}, not a number")
+
+
+def _refuse_unusable_coverage(demanded: dict[str, Any], where: str) -> None:
+    known = list(CoverageDemand.__dataclass_fields__)
+    for key, value in demanded.items():
+        if key not in known:
+            raise unknown_name(f"key in [coverage] of policy {where!r}:", key, known)
+        if key == "probes":
+            if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+                raise UnusableInput(f"policy {where!r}: coverage.probes must be a list of names of probes")
+        elif isinstance(value, bool) or not isinstance(value, int if key == "documents" else int | float):
+            raise UnusableInput(f"policy {where!r}: coverage.{key} is {value!r}, not a number")
+    if not 0 <= demanded.get("layers", 0) <= 1:
+        raise UnusableInput(
+            f"policy {where!r}: coverage.layers is {demanded['layers']!r}; give a share between 0 and 1"
+        )
 
 
 def _refuse_unusable_words(merged: dict[str, Any], base: dict[str, Any], where: str) -> None:
@@ -156,15 +174,18 @@ def _refuse_unusable_words(merged: dict[str, Any], base: dict[str, Any], where: 
 
 def _refuse_unusable_waivers(waivers: list[dict[str, Any]], base: dict[str, Any], where: str) -> None:
     for waiver in waivers:
-        missing = {"rule", "owner", "reason"} - set(waiver)
+        missing = {"rule", "owner", "reason"} - {key for key, value in waiver.items() if str(value).strip()}
         if missing:
             raise UnusableInput(f"policy {where!r}: a waiver lacks {', '.join(sorted(missing))}")
+        for key in waiver:
+            if key not in _WAIVER:
+                raise unknown_name(f"key of a waiver in policy {where!r}:", key, sorted(_WAIVER))
         if waiver["rule"] not in base["severity"]:
             raise unknown_name(
                 f"rule of a waiver in policy {where!r}:", str(waiver["rule"]), sorted(base["severity"])
             )
         try:
-            _in_force(waiver, dt.date.min)
+            in_force(waiver, dt.date.min)
         except ValueError:
             raise UnusableInput(
                 f"policy {where!r}: a waiver expires {str(waiver['expires'])!r}; give a date such as 2027-01-31"
@@ -174,9 +195,12 @@ def _refuse_unusable_waivers(waivers: list[dict[str, Any]], base: dict[str, Any]
 def _policy(content: dict[str, Any]) -> Policy:
     thresholds = {r: {k: float(v) for k, v in t.items()} for r, t in content["thresholds"].items()}
     waivers = tuple({k: str(v) for k, v in waiver.items()} for waiver in content.get("waivers", []))
+    coverage = content.get("coverage", {})
     return Policy(
         name=str(content["name"]),
+        inherits=content.get("inherits"),
         required=tuple(content.get("required", ())),
+        coverage=CoverageDemand(**{**coverage, "probes": tuple(coverage.get("probes", ()))}),
         severity=cast("dict[str, Severity]", dict(content["severity"])),
         thresholds=thresholds,
         waivers=waivers,

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import torch
 
 from audit import plan as planning
-from audit import policy as policies
 from audit.definitions import Quantity
 from audit.diagnosis import diagnose
 from audit.exhibits import draw_curves, draw_diagram, draw_patterns
@@ -31,6 +30,7 @@ from audit.results.subject import Skipped
 from audit.results.trainability import Diagram, Trainability
 from audit.similarity import draw_similarity, kernels_of
 from audit.store import EXHIBITS
+from audit.verdict import unmet, verdict
 
 
 def run(
@@ -78,7 +78,10 @@ def run(
         progress=progress,
     )
     findings = borne_out(judged.findings, taken_out.by_finding if taken_out else {}, asked.policy)
-    record = asked.policy.record(started.date())
+    record = dataclasses.replace(
+        asked.policy.record(started.date()),
+        unmet=tuple(unmet(asked.policy, judged.checks, known.coverage, known.skew)),
+    )
     return Audit(
         schema_version=SCHEMA_VERSION,
         audit_id=asked.audit_id,
@@ -94,7 +97,7 @@ def run(
         checks=judged.checks,
         findings=findings,
         exhibits=_drawn(stand, known, findings, dropped, folder=folder, show_text=asked.plan.show_text),
-        verdict=policies.verdict(findings, judged.checks, asked.policy, record),
+        verdict=verdict(findings, record),
         ablation=_ablation(taken_out),
         nulls=known.nulls,
         trainability=here,

@@ -6,26 +6,6 @@ import pytest
 
 from audit import catalog, policy
 from audit.errors import UnusableInput
-from audit.results import Check, Confirmation, Finding
-
-
-def finding(rule="dead_head", severity="fail", place="-l001-h002") -> Finding:
-    return Finding(
-        id=rule + place,
-        rule=rule,
-        severity=severity,
-        layer=1,
-        head=2,
-        cause="",
-        statement="",
-        evidence=(),
-        confirmation=Confirmation(status="confirmed", reason=""),
-        mitigation="",
-        remedy=None,
-        references=(),
-        limits="",
-        reproduce="",
-    )
 
 
 def written(tmp_path, text):
@@ -71,6 +51,17 @@ def test_a_policy_inherits_what_it_does_not_say(tmp_path):
         ('required = "dead_head"\n', "required must be a list of names"),
         ("thresholds = {uniform_head = 3}\n", "must be a table"),
         ("[thresholds.entropy_collapse]\nentropy = nan\n", "not a number"),
+        ('inherits = "strct"\n', "did you mean strict"),
+        ("[coverage]\nlayer = 1\n", "did you mean layers"),
+        ("[coverage]\nlayers = 30\n", "share between 0 and 1"),
+        ("[coverage]\ndocuments = 1.5\n", "not a number"),
+        ('[coverage]\nprobes = "prose"\n', "must be a list"),
+        ("coverage = 3\n", "must be a table"),
+        ('[[waivers]]\nrule = "dead_head"\nowner = " "\nreason = "b"\n', "lacks owner"),
+        (
+            '[[waivers]]\nrule = "dead_head"\nowner = "a"\nreason = "b"\nexpire = "2020-01-01"\n',
+            "did you mean expires",
+        ),
     ],
 )
 def test_an_unusable_policy_is_refused_by_name(tmp_path, text, said):
@@ -85,23 +76,46 @@ def test_unknown_policy_names_the_shipped_ones():
         policy.load("defualt")
 
 
-@pytest.mark.parametrize(
-    ("expires", "expected"), [("2026-12-31", "pass"), ("2026-01-01", "fail"), (None, "pass")]
-)
-def test_a_waiver_holds_until_it_expires(tmp_path, expires, expected):
-    """A waived finding does not fail the checkpoint; an expired waiver counts as none."""
-    line = f'expires = "{expires}"\n' if expires else ""
-    own = written(tmp_path, f'[[waivers]]\nrule = "dead_head"\nowner = "me"\nreason = "known"\n{line}')
-    record = own.record(dt.date(2026, 6, 1))
-    assert policy.verdict([finding()], [], own, record) == expected
+def test_a_policy_inherits_from_the_shipped_one_it_names(tmp_path):
+    """What `strict` sets is in force where the file does not say otherwise."""
+    own = written(
+        tmp_path, 'inherits = "strict"\n[severity]\ndead_head = "watch"\n[coverage]\ndocuments = 4\n'
+    )
+    strict = policy.load("strict")
+    assert own.severity == strict.severity | {"dead_head": "watch"}
+    assert own.required == strict.required
+    assert own.coverage.layers == 1.0
+    assert own.coverage.documents == 4
 
 
-def test_the_verdict_is_the_worst_that_counts(tmp_path):
-    """Fail > inconclusive (a required rule was not measured) > watch > pass."""
-    own = written(tmp_path, 'required = ["dead_head"]\n')
-    record = own.record(dt.date(2026, 6, 1))
-    missing = [Check(rule="dead_head", outcome="not_measured", reason="")]
-    assert policy.verdict([finding()], missing, own, record) == "fail"
-    assert policy.verdict([finding(severity="watch")], missing, own, record) == "inconclusive"
-    assert policy.verdict([finding(severity="watch")], [], own, record) == "watch"
-    assert policy.verdict([finding(severity="info")], [], own, record) == "pass"
+def test_the_shipped_policies_are_these():
+    """Each loads, and none but `default` is the default under another name."""
+    assert policy.shipped() == ["default", "strict", "training-run"]
+    loaded = {name: policy.load(name) for name in policy.shipped()}
+    assert [found.name for found in loaded.values()] == policy.shipped()
+    assert len({found.record(dt.date(2026, 1, 1)).digest for found in loaded.values()}) == 3
+    assert loaded["default"].required == ()
+    assert loaded["default"].coverage == policy.CoverageDemand()
+
+
+@pytest.mark.parametrize("name", ["default", "strict", "training-run", None])
+def test_what_show_prints_is_the_policy(attnaudit, tmp_path, name):
+    """The printed TOML, read back, demands the same; what is inherited stands beside what is set otherwise."""
+    given = name
+    if name is None:
+        given = tmp_path / "quoted.toml"
+        given.write_text(
+            '[[waivers]]\nrule = "dead_head"\nowner = "a \\"b\\" \u202e"\nreason = "c\\\\d"\nexpires = 2020-01-01\n',
+            "utf-8",
+        )
+    ran = attnaudit("policy", "show", given)
+    again = written(tmp_path, ran.out)
+    shown = policy.load(given)
+    assert (again.severity, again.thresholds, again.waivers) == (
+        shown.severity,
+        shown.thresholds,
+        shown.waivers,
+    )
+    assert (again.required, again.coverage, again.name) == (shown.required, shown.coverage, shown.name)
+    assert ("expired: counts as none" in ran.out) == (name is None)
+    assert ('dead_head = "fail"  # inherited: "watch"' in ran.out) == (name in {"strict", "training-run"})

@@ -1,8 +1,15 @@
 """`attnaudit policy show`: the thresholds and severities in force, inherited defaults included."""
 
+import datetime as dt
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
 import click
 
 from audit import policy as policies
+from audit.policy import Policy
 
 
 @click.group()
@@ -13,13 +20,36 @@ def policy() -> None:
 @policy.command()
 @click.argument("name", required=False)
 def show(name: str | None) -> int:
-    """Print the policy NAME (a shipped one or a TOML file; default: `default`) as TOML, defaults filled in."""
+    """Print the policy NAME (a shipped one or a TOML file; default: `default`) as TOML, all that it inherits filled in.
+
+    Beside what it sets otherwise stands what it would have inherited.
+    """
     found = policies.load(name)
-    lines = [f'name = "{found.name}"', f"required = [{', '.join(repr(rule) for rule in found.required)}]"]
-    lines += ["", "[severity]", *(f'{rule} = "{level}"' for rule, level in sorted(found.severity.items()))]
-    for rule, table in sorted(found.thresholds.items()):
-        lines += ["", f"[thresholds.{rule}]", *(f"{key} = {value:g}" for key, value in sorted(table.items()))]
-    for waiver in found.waivers:
-        lines += ["", "[[waivers]]", *(f'{key} = "{value}"' for key, value in waiver.items())]
-    click.echo("\n".join(lines))
+    click.echo("\n".join(_lines(found, policies.load(found.inherits))))
     return 0
+
+
+def _lines(found: Policy, base: Policy) -> Iterator[str]:
+    yield f"name = {_toml(found.name)}"
+    if found.inherits:
+        yield f"inherits = {_toml(found.inherits)}"
+    yield from _table({"required": found.required}, {"required": base.required})
+    yield from ("", "[coverage]", *_table(asdict(found.coverage), asdict(base.coverage)))
+    yield from ("", "[severity]", *_table(found.severity, base.severity))
+    for rule, table in sorted(found.thresholds.items()):
+        yield from ("", f"[thresholds.{rule}]", *_table(table, base.thresholds[rule]))
+    today = dt.datetime.now(dt.UTC).date()
+    for waiver in found.waivers:
+        state = "" if policies.in_force(waiver, today) else "  # expired: counts as none"
+        yield from ("", f"[[waivers]]{state}", *(f"{key} = {_toml(value)}" for key, value in waiver.items()))
+
+
+def _table(values: Mapping[str, Any], inherited: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in sorted(values.items()):
+        note = "" if value == inherited[key] else f"  # inherited: {_toml(inherited[key])}"
+        yield f"{key} = {_toml(value)}{note}"
+
+
+def _toml(value: Any) -> str:
+    """A value as TOML, whose basic strings and lists are those of JSON but for the delete character."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

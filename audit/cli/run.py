@@ -81,6 +81,12 @@ def _summary(audit: Audit, folder: Path) -> str:
     ]
     if len(audit.findings) > SHOWN:
         lines.append(f"  ... and {len(audit.findings) - SHOWN} more in the report")
+    lines += [f"not met  {demand}" for demand in audit.policy.unmet]
+    lines += [
+        f"expired  the waiver of {waiver['rule']} by {waiver['owner']} ended on {waiver['expires']} and counts as none"
+        for waiver in audit.policy.waivers
+        if not waiver["in_force"]
+    ]
     unmeasured = [check.rule for check in audit.checks if check.outcome == "not_measured"]
     if unmeasured:
         lines.append(f"not measured: {', '.join(unmeasured)}")

@@ -42,7 +42,7 @@ def _headline(audit: Audit) -> str:
     if audit.verdict == "watch":
         return f"May be promoted, with {counted(severities['watch'], 'finding')} to watch."
     if audit.verdict == "inconclusive":
-        return "Do not promote on this audit: a check that the policy requires could not be made."
+        return "Do not promote on this audit: it lacks what the policy requires."
     return "May be promoted: nothing found in its attention speaks against it."
 
 
@@ -119,7 +119,8 @@ def _unmeasured(audit: Audit) -> list[Row]:
     for layer in audit.coverage.layers:
         if not layer.observed:
             by_reason[layer.reason or "no reason was recorded"].append(layer.index)
-    rows = [Row(label=_layers(indices), text=sentence(reason)) for reason, indices in by_reason.items()]
+    rows = [Row(label="Required", text=sentence(demand)) for demand in audit.policy.unmet]
+    rows += [Row(label=_layers(indices), text=sentence(reason)) for reason, indices in by_reason.items()]
     rows += [Row(label=skipped.metric, text=sentence(skipped.reason)) for skipped in audit.coverage.skipped]
     rows += [_row(audit, check) for check in audit.checks if check.outcome == "not_measured"]
     rows += [Row(label=f"Probe {p.name}", text=sentence(p.remark)) for p in audit.coverage.probes if p.remark]

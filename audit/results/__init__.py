@@ -163,11 +163,12 @@ class RuleRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyRecord:
-    """The policy that judged, and the waivers in force or expired."""
+    """The policy that judged, the waivers in force or expired, and what it demands that the audit does not give."""
 
     name: str
     digest: str
     waivers: tuple[dict[str, Any], ...] = ()
+    unmet: tuple[str, ...] = ()  # sentences; where there is one, the verdict is inconclusive or fail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from tests.report.example import example_audit, healthy_audit
         (
             "inconclusive",
             "info",
-            "Do not promote on this audit: a check that the policy requires could not be made.",
+            "Do not promote on this audit: it lacks what the policy requires.",
         ),
     ],
 )
