@@ -10,6 +10,7 @@ from audit.progress import Progress, Silent
 from audit.provenance import command_line
 from audit.report.redraw import redraw
 from audit.report.rendering import HTML, PDF, render
+from audit.report.shelving import shelve
 from audit.request import request
 from audit.results import Audit, Plan
 from audit.run import run
@@ -68,6 +69,7 @@ def audit_checkpoint(
             advance(1)
         stores.publish(folder, store, audit.audit_id, replace=force, fence=fence)
         shutil.rmtree(kept, ignore_errors=True)
+    shelve(store)
     return stores.read(store / audit.audit_id)
 
 

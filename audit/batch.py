@@ -10,6 +10,7 @@ from audit.results import Audit, Check, Severity, Verdict
 
 SCHEMA: Final = "1.0"
 FOLDER: Final = "batches"  # below the store
+RECORD: Final = "batch.json"
 _SHOWN: Final = 5  # findings of one checkpoint; its own report has all
 _UNUSABLE, _INCONCLUSIVE = 2, 3
 _VERDICTS: Final = ("fail", "inconclusive", "watch", "pass")
@@ -90,6 +91,7 @@ def row_of(checkpoint: str, audit: Audit) -> Row:
         layers=len(layers),
         observed=sum(layer.observed for layer in layers),
         unmeasured=(
+            *audit.policy.unmet,
             *(f"{check.rule}: {check.reason}" for check in audit.checks if _is_missing(check)),
             *(f"{skipped.metric}: {skipped.reason}" for skipped in audit.coverage.skipped),
         ),

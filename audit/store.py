@@ -198,7 +198,7 @@ def entries(store: Path, damaged: Callable[[str], None] | None = None) -> tuple[
     if not store.is_dir():
         raise UnusableInput(f"no store at {str(store)!r}: name the folder given to `attnaudit run -o`")
     found = []
-    for folder in _published(store):
+    for folder in published(store):
         try:
             found.append(Entry(folder, read(folder)))
         except UnusableInput as error:
@@ -211,7 +211,7 @@ def entries(store: Path, damaged: Callable[[str], None] | None = None) -> tuple[
 def measured(store: Path, measurement_id: str) -> Path | None:
     """The folder of a published audit with these measurements, whatever policy judged them."""
     wanted = f'"measurement_id": "{measurement_id}"'.encode()
-    whole = (f for f in _published(store) if (f / AUDIT).is_file())
+    whole = (f for f in published(store) if (f / AUDIT).is_file())
     return next((f for f in whole if wanted in (f / AUDIT).read_bytes()), None)
 
 
@@ -219,14 +219,14 @@ def find(store: Path, audit_id: str) -> Entry:
     """The audit whose id begins with `audit_id`; UnusableInput unless exactly one does."""
     if not store.is_dir():
         raise UnusableInput(f"no store at {str(store)!r}: name the folder given to `attnaudit run -o`")
-    names = [folder.name for folder in _published(store) if folder.name.startswith(audit_id)]
+    names = [folder.name for folder in published(store) if folder.name.startswith(audit_id)]
     if len(names) != 1:
         what = "no audit" if not names else f"{len(names)} audits"
         raise UnusableInput(f"{what} in {str(store)!r} with an id that begins with {audit_id!r}")
     return Entry(store / names[0], read(store / names[0]))
 
 
-def _published(store: Path) -> list[Path]:
+def published(store: Path) -> list[Path]:
     """Folders of published audits; an attempt that died right before its rename has a manifest and is none."""
     folders = sorted(store.iterdir()) if store.is_dir() else []
     return [f for f in folders if not f.name.startswith(_ATTEMPT) and (f / MANIFEST).is_file()]

@@ -1,9 +1,9 @@
 """`attnaudit compare`: two audits, with the significance of each change."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
 import msgspec
@@ -22,7 +22,10 @@ from audit.report.comparison import (
     states,
     title_of,
 )
+from audit.report.shelf import COMPARISONS
+from audit.report.shelving import shelve
 
+_Record = TypeVar("_Record")
 _SHOWN = 3  # changes of each metric
 _METRICS = 12
 REGRESSION = 1
@@ -42,6 +45,18 @@ def refuse_unknown_form(path: Path) -> None:
     """Raise UnusableInput where nothing is known that ends like `path`."""
     if path.suffix.lower() not in FORMS:
         raise UnusableInput(f"-o {str(path)!r} is of no form known here: end it in {', '.join(FORMS)}")
+
+
+def write(found: _Record, outputs: Sequence[Path], forms: Mapping[str, Callable[[_Record], bytes]]) -> None:
+    """Write what was found in each form asked for; what stands in a store's `comparisons` is listed on its front page."""
+    for path in outputs:
+        with store.faults_of_the_disk(path):
+            if path.parent.name == COMPARISONS:
+                path.parent.mkdir(exist_ok=True)
+            path.write_bytes(forms[path.suffix.lower()](found))
+    for folder in {path.parent for path in outputs if path.parent.name == COMPARISONS}:
+        if store.published(folder.parent):
+            shelve(folder.parent)
 
 
 outputs = click.option(
@@ -68,9 +83,7 @@ def compare(before: Path, after: Path, *, outputs: tuple[Path, ...], json_only: 
     for path in outputs:
         refuse_unknown_form(path)
     found = compared(before, after)
-    for path in outputs:
-        with store.faults_of_the_disk(path):
-            path.write_bytes(FORMS[path.suffix.lower()](found))
+    write(found, outputs, FORMS)
     if json_only:
         click.echo(as_json(found), nl=False)
     else:

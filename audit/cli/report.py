@@ -4,14 +4,20 @@ from pathlib import Path
 
 import click
 
+from audit import store as stores
 from audit.report.redraw import redraw
+from audit.report.shelving import rebuild
 
 
 @click.command()
 @click.argument("audit_dir", type=click.Path(path_type=Path))
 @click.option("--no-pdf", is_flag=True, help="Write the HTML report only.")
 def report(audit_dir: Path, *, no_pdf: bool) -> int:
-    """Draw the reports of the audit in AUDIT_DIR again."""
+    """Draw the reports of the audit in AUDIT_DIR again; of a store, the list of all that stands in it."""
+    if not (audit_dir / stores.MANIFEST).is_file() and stores.published(audit_dir):
+        with stores.faults_of_the_disk(audit_dir):
+            click.echo(rebuild(audit_dir, everything=True))
+        return 0
     for path in redraw(audit_dir, pdf=not no_pdf):
         click.echo(path)
     return 0

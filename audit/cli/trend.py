@@ -7,8 +7,7 @@ from typing import Final
 
 import click
 
-from audit import store
-from audit.cli.compare import as_json, outputs, refuse_unknown_form
+from audit.cli.compare import as_json, outputs, refuse_unknown_form, write
 from audit.compare.records import Trend
 from audit.compare.trend import trend as followed
 from audit.report.comparison import chance
@@ -35,9 +34,7 @@ def trend(audit_dirs: tuple[Path, ...], *, outputs: tuple[Path, ...], json_only:
     for path in outputs:
         refuse_unknown_form(path)
     found = followed(audit_dirs)
-    for path in outputs:
-        with store.faults_of_the_disk(path):
-            path.write_bytes(FORMS[path.suffix.lower()](found))
+    write(found, outputs, FORMS)
     if json_only:
         click.echo(as_json(found), nl=False)
     else:

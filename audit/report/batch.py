@@ -10,17 +10,17 @@ import msgspec
 from markupsafe import Markup
 
 from audit import store as stores
-from audit.batch import FOLDER, Batch, Row
+from audit.batch import FOLDER, RECORD, Batch, Row
 from audit.report import blocks, templating
 from audit.report.batch_page import BatchPage, Line, Subject
 from audit.report.blocks import Medium, VerdictBlock
 from audit.report.pdf import set_in_child
 from audit.report.places import name_of
 from audit.report.rendering import HTML, PDF
+from audit.report.shelving import shelve
 from audit.report.wording import counted, listed, sentence
 from audit.version import ENGINE
 
-RECORD: Final = "batch.json"
 _ROWS: Final = {"screen": 5_000, "print": 250}  # print is a bounded digest
 _GAPS: Final = {"screen": 12, "print": 3}
 _UNUSABLE: Final = 2
@@ -43,7 +43,9 @@ def publish_batch(batch: Batch, store: Path, *, pdf: bool = True) -> Path:
         (folder / RECORD).write_bytes(data + b"\n")
         _render(batch, folder, pdf=pdf)
         replace = stores.exists(store / FOLDER, batch.batch_id)
-        return stores.publish(folder, store / FOLDER, batch.batch_id, replace=replace)
+        published = stores.publish(folder, store / FOLDER, batch.batch_id, replace=replace)
+    shelve(store)
+    return published
 
 
 def _render(batch: Batch, folder: Path, *, pdf: bool) -> None:

@@ -60,15 +60,26 @@ def filled(template: str, page: "DataclassInstance") -> str:
     return environment().get_template(template).render(names)
 
 
-def style_of(medium: Medium) -> str:
-    """The style sheet of a medium: what both share, then its own."""
+def style_of(medium: Medium, *others: str) -> str:
+    """The style sheet of a medium: what both share, its own, then `others`."""
     folder = template_folder() / "styles"
-    return "".join((folder / name).read_text(encoding="utf-8") for name in ("shared.css", f"{medium}.css"))
+    names = ("shared", medium, *others)
+    return "".join((folder / f"{name}.css").read_text(encoding="utf-8") for name in names)
 
 
-def content_policy(style: str) -> str:
-    """A Content-Security-Policy that allows this style sheet and pictures inside the page, and nothing else."""
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+def content_policy(style: str, script: str | None = None) -> str:
+    """A Content-Security-Policy that allows this style sheet, this script and pictures inside the page, nothing else."""
+    scripts = f"script-src {_source(script)}; " if script else ""
     return (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; img-src data:; style-src {_source(style)}; {scripts}"
+        "base-uri 'none'; form-action 'none'"
     )
+
+
+def _source(content: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
+
+
+def script_of(name: str) -> str:
+    """A script of ours, to stand inside a page."""
+    return (template_folder() / "scripts" / f"{name}.js").read_text(encoding="utf-8")

@@ -12,13 +12,12 @@ import click
 from rich.console import Console
 
 from audit import manifest as manifests
-from audit.batch import FOLDER, Row
+from audit.batch import FOLDER, RECORD, Row
 from audit.batching import audit_batch
 from audit.cli.bars import progress_on
 from audit.cli.main import INTERRUPTED
 from audit.cli.options import plan_options
 from audit.manifest import Item, Manifest
-from audit.report.batch import RECORD
 from workers.batches import Standing
 from workers.message import Message
 from workers.paths import relative
