@@ -41,6 +41,9 @@ def run(chaos: Chaos, folder: Path, *, told: Told = lambda _: None) -> Outcome:
     try:
         with Client(service.url) as client, promises.Reader(service.store) as reader:
             return _struck(chaos, service, client, reader, began, told)
+    except BaseException as error:
+        error.add_note(service.logs())
+        raise
     finally:
         service.stop()
 

@@ -81,6 +81,11 @@ class Service:
         with (self._folder / "blows.log").open("a") as log:
             log.write(f"{dt.datetime.now(dt.UTC).isoformat(timespec='milliseconds')} {line}\n")
 
+    def logs(self) -> str:
+        """The last lines of what was struck and of what the service said of it."""
+        files = (self._folder / name for name in ("blows.log", "serve.log"))
+        return "\n".join("\n".join(file.read_text().splitlines()[-100:]) for file in files if file.exists())
+
     def tend(self) -> None:
         """Keep the second scheduler running, as another machine would."""
         self._second.tend()

@@ -161,20 +161,31 @@ def test_a_poison_job_is_quarantined_with_each_death(ledger):
     assert ledger.claim("w", lease=LEASE) is None
 
 
-def test_a_job_that_died_goes_behind_the_others_but_a_lost_worker_does_not_cost_its_place(ledger):
-    """A poison checkpoint must not hold up the queue; a killed worker is not the job's fault."""
-    # Given three jobs
+def test_a_job_that_died_goes_behind_the_others_of_its_priority(ledger):
+    """A poison checkpoint must not hold up the queue."""
     for name in ("one", "two", "three"):
         ledger.accept(name, message(seed=len(name) * 7 + ord(name[1])))
-    # When the first dies and the worker of the second is lost
     one = ledger.claim("w", lease=LEASE)
-    ledger.claim("w", lease=0.0)
     ledger.died(one, death(one), limit=3)
+    assert [job.id for job in ledger.jobs("queued")] == ["two", "three", "one"]
+
+
+def test_a_job_that_lost_its_worker_comes_before_all_others(ledger):
+    """It had begun, and a killed worker is not its fault: it does not wait behind what came later, however urgent."""
+    # Given a job of low priority that runs, and one that was given back
+    for name in ("lost", "given back"):
+        ledger.accept(name, message(seed=len(name), priority=0))
+    ledger.claim("w", lease=0.0)
+    returned = ledger.claim("w", lease=LEASE)
+    # And an urgent one behind them
+    ledger.accept("urgent", message(seed=1, priority=9))
+    # When the worker is lost
     time.sleep(0.005)
     (lost,) = ledger.expired()
-    ledger.expire(lost, death(one), limit=3)
+    ledger.expire(lost, death(returned), limit=3)
+    ledger.release(returned)
     # Then
-    assert [job.id for job in ledger.jobs("queued")] == ["two", "three", "one"]
+    assert [job.id for job in ledger.jobs("queued")] == ["lost", "given back", "urgent"]
 
 
 def test_a_released_attempt_does_not_count(ledger):

@@ -42,16 +42,13 @@ local function finish(id, state, ...)
   redis.call('HINCRBY', at('totals'), state, 1)
 end
 
--- Back into the queue, at its old place or behind all of its priority.
+-- Back into the queue: behind all of its priority, or before all others, for it had begun and is not to wait twice.
 local function requeue(id, behind)
   free(id)
-  local job = at('job', id)
-  if behind then
-    local priority = tonumber(redis.call('HGET', job, 'priority'))
-    redis.call('HSET', job, 'order', whole((9 - priority) * 1e12 + redis.call('INCR', at('sequence'))))
-  end
+  local job, turn = at('job', id), redis.call('INCR', at('sequence'))
+  local order = behind and (9 - tonumber(redis.call('HGET', job, 'priority'))) * 1e12 + turn or turn - 1e12
   redis.call('HDEL', job, 'token', 'granted')
-  enter(id, 'queued', redis.call('HGET', job, 'order'), 'stage', '', 'done', 0, 'total', 0)
+  enter(id, 'queued', order, 'order', whole(order), 'stage', '', 'done', 0, 'total', 0)
   redis.call('ZADD', at('waiting'), redis.call('HGET', job, 'accepted'), id)
 end
 

@@ -80,7 +80,7 @@ class Ledger:
         return answer
 
     def release(self, claim: Claim) -> bool:
-        """Give the job back at its old place; the attempt does not count."""
+        """Give the job back, before all others; the attempt does not count."""
         return bool(self._run("release", claim.id, claim.token))
 
     def cancel(self, job_id: str) -> str:
@@ -99,7 +99,7 @@ class Ledger:
         )
 
     def expire(self, lost: Expired, death: Death, *, limit: int) -> str:
-        """Take the job from an attempt that is still expired: queued again, or quarantined."""
+        """Take the job from an attempt that is still expired: queued again, before all others, or quarantined."""
         answer: str = self._run("expire", lost.id, lost.token, _json(death), limit)
         return answer
 
