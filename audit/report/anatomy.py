@@ -1,42 +1,54 @@
 """Every head and every layer: grids of the head metrics, profiles over depth of the layer metrics."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from itertools import chain
 
 from audit.report import charts, facts
 from audit.report.blocks import Figure, Medium, MetricSection, Row
 from audit.report.cells import Cell, axes_of, cells_of, why_absent
-from audit.report.drawing import raster, vector
+from audit.report.drawing import vector
 from audit.report.places import group_of, groups
 from audit.report.scales import Scale
 from audit.report.wording import anchor, estimate, sentence
 from audit.results import Audit, Measurement, MethodRecord
 
-_IN_TWO_THEMES = 4096  # cells; a larger grid is drawn in light colours only, to keep the page under 5 MB
 _WIDE = 100.0  # ratio of largest to smallest value from which an unbounded scale is logarithmic
 
 
-def head_sections(audit: Audit, *, medium: Medium) -> tuple[MetricSection, ...]:
-    """A section with a grid per probe for each head metric; print shows the first probe."""
-    return tuple(_section(audit, name, _grids(audit, name, medium=medium)) for name in _names(audit, "head"))
+def head_sections(
+    audit: Audit, *, medium: Medium, defined: Container[str] | None = None
+) -> tuple[MetricSection, ...]:
+    """A section with a grid per probe for each head metric; print shows the first probe.
 
-
-def depth_sections(audit: Audit, *, medium: Medium) -> tuple[MetricSection, ...]:
-    """A section with one profile, a line per probe, for each layer metric."""
+    Titles of metrics that the page has `defined` lead to their definition.
+    """
     return tuple(
-        _section(audit, name, _profiles(audit, name, medium=medium)) for name in _names(audit, "layer")
+        _section(audit, name, _grids(audit, name, medium=medium), defined=defined is None or name in defined)
+        for name in names(audit, "head")
     )
 
 
-def totals(audit: Audit) -> tuple[Row, ...]:
+def depth_sections(
+    audit: Audit, *, medium: Medium, defined: Container[str] | None = None
+) -> tuple[MetricSection, ...]:
+    """A section with one profile, a line per probe, for each layer metric."""
+    return tuple(
+        _section(
+            audit, name, _profiles(audit, name, medium=medium), defined=defined is None or name in defined
+        )
+        for name in names(audit, "layer")
+    )
+
+
+def totals(audit: Audit, *, defined: Container[str] | None = None) -> tuple[Row, ...]:
     """Metrics that are one number for the whole model."""
     return tuple(
         Row(
             label=f"{title_of(audit, name)}, {probe}",
             text=_total(measurement),
-            target=_method_target(audit, name),
+            target=_method_target(audit, name) if defined is None or name in defined else "",
         )
-        for name in _names(audit, "model")
+        for name in names(audit, "model")
         for probe, measurement in audit.measurements[name].items()
     )
 
@@ -58,7 +70,7 @@ def _method_target(audit: Audit, name: str) -> str:
     return anchor("method", name) if name in audit.methods else ""
 
 
-def _names(audit: Audit, axes: str) -> list[str]:
+def names(audit: Audit, axes: str) -> list[str]:
     """By title, as a reader looks them up: what belongs together is called alike."""
     mine = [name for name in audit.measurements if _axes(audit, name) == axes]
     return sorted(mine, key=lambda name: (title_of(audit, name).casefold(), name))
@@ -69,12 +81,12 @@ def _axes(audit: Audit, name: str) -> str:
     return axes_of(audit.measurements[name].values(), method.axes if method else None)
 
 
-def _section(audit: Audit, name: str, figures: Sequence[Figure]) -> MetricSection:
+def _section(audit: Audit, name: str, figures: Sequence[Figure], *, defined: bool) -> MetricSection:
     method = audit.methods.get(name)
     return MetricSection(
         name=name,
         anchor=anchor(name),
-        target=_method_target(audit, name),
+        target=_method_target(audit, name) if defined else "",
         title=title_of(audit, name),
         unit=_unit(method),
         summary=sentence(method.summary) if method else "",
@@ -105,17 +117,18 @@ def _grid(
 ) -> Figure:
     cells = [cell for cell in cells_of(measurement) if cell.head is not None]
     marked = {(f.layer, f.head) for f in audit.findings if f.layer is not None and f.head is not None}
-    chart = charts.grid(
+    picture = charts.grid(
         cells,
         layers=max(len(audit.coverage.layers), 1 + max(cell.layer or 0 for cell in cells)),
         heads=1 + max(cell.head or 0 for cell in cells),
         scale=scale,
         marked=sorted(marked),
+        small=medium == "print",
     )
     return Figure(
-        picture=raster(chart, dark=medium == "screen" and len(cells) <= _IN_TWO_THEMES),
+        picture=picture,
         alt=f"{title_of(audit, name)} by layer and head on {probe}: {facts.extremes(cells)}.",
-        captions=(Row(label=probe, text=facts.caption(cells, measurement, unobserved=_unobserved(audit))),),
+        captions=(Row(label=probe, text=_caption(audit, cells, measurement, medium=medium)),),
         table=facts.by_layer(cells) if medium == "screen" else None,
     )
 
@@ -132,10 +145,7 @@ def _profiles(audit: Audit, name: str, *, medium: Medium) -> list[Figure]:
             picture=vector(charts.profile(points, scale=scale), dark=medium == "screen"),
             alt=f"{title_of(audit, name)} over depth: {'; '.join(f'on {probe} {said}' for probe, said in words.items())}.",
             captions=tuple(
-                Row(
-                    label=probe,
-                    text=facts.caption(cells, audit.measurements[name][probe], unobserved=_unobserved(audit)),
-                )
+                Row(label=probe, text=_caption(audit, cells, audit.measurements[name][probe], medium=medium))
                 for probe, cells in probes.items()
             ),
             table=facts.by_depth(probes) if medium == "screen" else None,
@@ -143,8 +153,11 @@ def _profiles(audit: Audit, name: str, *, medium: Medium) -> list[Figure]:
     ]
 
 
-def _unobserved(audit: Audit) -> set[int]:
-    return {layer.index for layer in audit.coverage.layers if not layer.observed}
+def _caption(audit: Audit, cells: Sequence[Cell], measurement: Measurement, *, medium: Medium) -> str:
+    if medium == "print":
+        return facts.brief(cells)
+    unobserved = {layer.index for layer in audit.coverage.layers if not layer.observed}
+    return facts.caption(cells, measurement, unobserved=unobserved)
 
 
 def _points(audit: Audit, probe: str, cells: Sequence[Cell]) -> list[charts.Point]:

@@ -1,8 +1,9 @@
 """What stands behind the findings: metrics, rules, probes, and how the audit came about."""
 
+from collections.abc import Container
 from typing import Any
 
-from audit.report.blocks import MethodBlock, Provenance, Row, RuleBlock
+from audit.report.blocks import Medium, MethodBlock, Provenance, Row, RuleBlock
 from audit.report.wording import anchor, counted, number, sentence, size
 from audit.results import Audit, Check, MethodRecord, RuleRecord
 
@@ -12,16 +13,26 @@ _OUTCOMES = {
     "not_applicable": "Not applicable",
     "not_measured": "Not measured",
 }
+_QUIET = {"passed", "not_applicable"}
+_FILES = {"screen": 5000, "print": 20}
 
 
-def methods(audit: Audit) -> tuple[MethodBlock, ...]:
-    """How each metric is defined."""
-    return tuple(_method(name, record) for name, record in sorted(audit.methods.items()))
+def methods(audit: Audit, *, defined: Container[str] | None = None) -> tuple[MethodBlock, ...]:
+    """How each of the `defined` metrics is defined."""
+    return tuple(
+        _method(name, record)
+        for name, record in sorted(audit.methods.items())
+        if defined is None or name in defined
+    )
 
 
-def rules(audit: Audit) -> tuple[RuleBlock, ...]:
-    """Every rule with its outcome."""
-    return tuple(_rule(audit.rules.get(check.rule), check) for check in audit.checks)
+def rules(audit: Audit, *, quiet: bool) -> tuple[RuleBlock, ...]:
+    """Rules with their outcome: those that passed or do not apply (`quiet`), or the others."""
+    return tuple(
+        _rule(audit.rules.get(check.rule), check)
+        for check in audit.checks
+        if (check.outcome in _QUIET) == quiet
+    )
 
 
 def probes(audit: Audit) -> tuple[tuple[str, str, str, str, str], ...]:
@@ -38,9 +49,10 @@ def probes(audit: Audit) -> tuple[tuple[str, str, str, str, str], ...]:
     )
 
 
-def provenance(audit: Audit) -> Provenance:
-    """Where the audit comes from and the command that repeats it."""
-    record = audit.provenance
+def provenance(audit: Audit, *, medium: Medium) -> Provenance:
+    """Where the audit comes from and the command that repeats it; print names the first files of many."""
+    record, files = audit.provenance, audit.subject.files
+    left = len(files) - _FILES[medium]
     return Provenance(
         command=record.command,
         rows=(
@@ -59,7 +71,8 @@ def provenance(audit: Audit) -> Provenance:
         ),
         settings=tuple(Row(label=key, text=_setting(value)) for key, value in sorted(audit.plan.items())),
         versions=tuple(Row(label=key, text=value) for key, value in sorted(record.versions.items())),
-        files=tuple((file.name, size(file.bytes), file.sha256) for file in audit.subject.files),
+        files=tuple((file.name, size(file.bytes), file.sha256) for file in files[: _FILES[medium]]),
+        files_note=f"{counted(left, 'more file')} in audit.json, subject." if left > 0 else "",
         waivers=tuple(_waiver(waiver) for waiver in audit.policy.waivers),
     )
 

@@ -41,8 +41,9 @@ class Highlight:
     """A finding in one line."""
 
     target: str
-    severity: str
-    place: str
+    severity: str  # a class of the style sheet
+    word: str
+    label: str
     statement: str
 
 
@@ -66,13 +67,15 @@ class FindingCard:
 
     anchor: str
     id: str
-    rule: str
+    label: str
     rule_target: str
     severity: str
-    place: str
+    severity_word: str
+    layer: str  # for sorting; empty where the finding is about the whole model
+    order: str  # place among all findings, the gravest first
     statement: str
     evidence: tuple[EvidenceRow, ...]
-    facts: tuple[Row, ...]  # confirmation, cause, mitigation, remedy, limits
+    facts: tuple[Row, ...]  # confirmation, cause, impact, remedy, limits
     references: tuple[str, ...]
     reproduce: str
     exhibits: tuple[Entry, ...]
@@ -169,6 +172,7 @@ class Summary:
     highlights: tuple[Highlight, ...]
     highlights_note: str
     unmeasured: tuple[Row, ...]
+    unmeasured_note: str
     passed: tuple[Row, ...]
     passed_note: str
 
@@ -185,69 +189,6 @@ class Anatomy:
     patterns: tuple[PatternSection, ...]
     patterns_note: str
     trainability: TrainabilitySection
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
-    """What taking one thing out cost, and what was decided."""
-
-    subject: str
-    target: str  # the finding, or empty
-    replacement: str
-    effect: str
-    documents: str
-    decision: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ablations:
-    """How flagged parts were put to the test."""
-
-    facts: tuple[Row, ...]
-    trials: tuple[Trial, ...]
-    matter: tuple[Row, ...]  # what looks idle and is not
-    left_out: tuple[str, ...]
-    note: str  # where nothing was taken out: why
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Curve:
-    """What leaving out ever more parts of one kind costs and saves, or why that is not known."""
-
-    title: str
-    summary: str
-    figure: Figure | None
-    table: Table | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Likeness:
-    """Which heads write alike."""
-
-    summary: str
-    figures: tuple[Figure, ...]
-    clusters: Table | None
-    note: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ranks:
-    """Ranks by the published protocol, beside the published figures."""
-
-    summary: str
-    table: Table | None
-    published: tuple[Row, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RedundancyBlock:
-    """What the model could do without."""
-
-    ablations: Ablations
-    curves: tuple[Curve, ...]
-    curves_note: str
-    ranks: Ranks | None
-    likeness: Likeness
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,4 +235,5 @@ class Provenance:
     settings: tuple[Row, ...]
     versions: tuple[Row, ...]
     files: tuple[tuple[str, str, str], ...]  # name, size, digest
+    files_note: str
     waivers: tuple[tuple[str, str, str, str], ...]  # what, reason, owner, state

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from audit.report.blocks import Entry
-from audit.report.findings import finding_anchor
+from audit.report.findings import finding_anchor, label
 from audit.results import Audit, Finding
 
 _LISTED = 4  # findings of a group
@@ -24,13 +24,15 @@ class CauseBlock:
 def causes(audit: Audit, *, shown: Sequence[Finding]) -> tuple[CauseBlock, ...]:
     """One block for each group; findings that the page shows in full are linked."""
     targets = {finding.id: finding_anchor(finding) for finding in shown}
+    labels = {finding.id: label(audit, finding) for finding in audit.findings}
     return tuple(
         CauseBlock(
             title=each.title,
             cause=each.cause.capitalize(),
             reasoning=" ".join(each.reasoning),
             findings=tuple(
-                Entry(target=targets.get(name, ""), text=name) for name in each.findings[:_LISTED]
+                Entry(target=targets.get(name, ""), text=labels.get(name, name))
+                for name in each.findings[:_LISTED]
             ),
             more=f"and {len(each.findings) - _LISTED} more" if len(each.findings) > _LISTED else "",
         )

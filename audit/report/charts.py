@@ -7,24 +7,26 @@ from typing import Any, NamedTuple
 import altair as alt
 
 from audit.report.cells import Cell
+from audit.report.drawing import Picture
+from audit.report.heat import Frame, Matrix, Panel, heat_map
 from audit.report.scales import (
     PLAIN,
     Scale,
     Spec,
     base,
-    colour,
     filled,
     label_every,
-    numbered,
     outer_powers,
     spec,
     step,
 )
 
 _GRID = (260, 220)  # pixels a grid aims at
+_SMALL = (100, 110)
 _PROFILE = (300, 130)
 _PATTERN = 420
 _LONGEST_TOKEN = 14
+_LEGIBLE = 8  # pixels a row of words needs
 
 
 class Point(NamedTuple):
@@ -44,28 +46,30 @@ def grid(
     heads: int,
     scale: Scale,
     marked: Sequence[tuple[int, int]] = (),
-) -> Spec:
-    """Heat map of layers (down) by heads (across); cells without a value keep the background, `marked` are ringed."""
-    return filled(
-        _grid(layers, heads, scale),
-        cells=[{"layer": c.layer, "head": c.head, "value": c.value} for c in cells if c.value is not None],
-        rings=[{"layer": layer, "head": head} for layer, head in marked],
+    small: bool = False,
+) -> Picture:
+    """Heat map of layers (down) by heads (across); cells without a value keep the ground, `marked` are ringed.
+
+    A `small` one is made for three side by side on paper.
+    """
+    values: list[list[float | None]] = [[None] * heads for _ in range(layers)]
+    for cell in cells:
+        if cell.layer is not None and cell.head is not None:
+            values[cell.layer][cell.head] = cell.value
+    (across, down), least = (_SMALL, 1) if small else (_GRID, 4)
+    wide, tall = step(across, heads, 20, least), step(down, layers, 16, least)
+    panel = Panel(
+        values,
+        numbers(layers, label_every(layers, tall, 22 if small else 11)),
+        numbers(heads, label_every(heads, wide)),
+        rings=marked,
     )
+    return heat_map([panel], scale=scale, frame=Frame(wide, tall, "layer", "head"))
 
 
-@lru_cache(
-    maxsize=128
-)  # most metrics of an audit share a scale, and Altair takes a tenth of a second for a chart
-def _grid(layers: int, heads: int, scale: Scale) -> Spec:
-    """The heat map without its cells."""
-    wide, tall = step(_GRID[0], heads, 20), step(_GRID[1], layers, 16)
-    across = alt.X(**numbered("head", heads, every=label_every(heads, wide)))
-    down = alt.Y(**numbered("layer", layers, every=label_every(layers, tall, 11)))
-    heat = base("cells").mark_rect(aria=False).encode(x=across, y=down, color=colour(scale))
-    ring = base("rings").encode(x=across, y=down)
-    outer = ring.mark_rect(aria=False, fillOpacity=0, stroke="white", strokeWidth=3)
-    inner = ring.mark_rect(aria=False, fillOpacity=0, stroke="black", strokeWidth=1.5)
-    return spec(alt.layer(heat, outer, inner).properties(width=alt.Step(wide), height=alt.Step(tall)))
+def numbers(count: int, every: int) -> list[str]:
+    """Labels from 0 of which all but every so many are left out."""
+    return [str(index) if index % every == 0 else "" for index in range(count)]
 
 
 def profile(points: Sequence[Point], *, scale: Scale) -> Spec:
@@ -94,32 +98,14 @@ def _profile(layers: int, scale: Scale, ticks: tuple[float, ...] | None, *, seve
     return spec(chart.properties(width=_PROFILE[0], height=_PROFILE[1]))
 
 
-def pattern(weights: Sequence[Sequence[float | None]], *, tokens: Sequence[str] | None) -> Spec:
+def pattern(weights: Matrix, *, tokens: Sequence[str] | None) -> Picture:
     """Heat map of one attention pattern: queries down, keys across, labelled by position and token."""
     queries, keys = len(weights), len(weights[0])
-    down = _labels(queries, tokens)
-    across = _labels(keys, tokens)
     pixels = step(_PATTERN, max(queries, keys), 18)
     top = max((value for row in weights for value in row if value is not None), default=1.0)
-    chart = (
-        base("links")
-        .mark_rect(aria=False)
-        .encode(
-            x=alt.X(
-                "key:O", sort=None, scale=alt.Scale(domain=across), axis=_tokens(across, pixels, angle=-90)
-            ),
-            y=alt.Y("query:O", sort=None, scale=alt.Scale(domain=down), axis=_tokens(down, pixels, angle=0)),
-            color=colour(Scale("attention", 0.0, top)),
-        )
-        .properties(width=alt.Step(pixels), height=alt.Step(pixels))
-    )
-    links = [
-        {"query": down[query], "key": across[key], "value": value}
-        for query, row in enumerate(weights)
-        for key, value in enumerate(row)
-        if value is not None
-    ]
-    return filled(spec(chart), links=links)
+    panel = Panel(weights, _labels(queries, tokens, pixels), _labels(keys, tokens, pixels))
+    frame = Frame(pixels, pixels, "query", "key")
+    return heat_map([panel], scale=Scale("attention", 0.0, top), frame=frame)
 
 
 def _line(*, several: bool) -> alt.Chart:
@@ -149,19 +135,10 @@ def _ticks(points: Sequence[Point]) -> tuple[float, ...]:
     return tuple(outer_powers(min(values), max(values)))
 
 
-def _tokens(labels: Sequence[str], pixels: int, *, angle: int) -> alt.Axis:
-    """An axis of tokens, or of every so many positions where tokens are not to be shown."""
-    plain = all(label.isdigit() for label in labels)
-    every = label_every(len(labels), pixels) if plain else 1
-    return alt.Axis(
-        values=list(labels[::every]), labelAngle=angle, labelLimit=90, labelFontSize=min(9, pixels + 1)
-    )
-
-
-def _labels(count: int, tokens: Sequence[str] | None) -> list[str]:
+def _labels(count: int, tokens: Sequence[str] | None, pixels: int) -> list[str]:
     """Token and position; the position alone where a token has letters that not every font has."""
-    if tokens is None or len(tokens) != count:
-        return [str(index) for index in range(count)]
+    if tokens is None or len(tokens) != count or pixels < _LEGIBLE:
+        return numbers(count, label_every(count, pixels, 11))
     return [
         _label(index, token.replace("▁", " ").replace("Ġ", " ").strip()) for index, token in enumerate(tokens)
     ]

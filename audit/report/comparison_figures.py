@@ -8,7 +8,7 @@ from audit.report import charts
 from audit.report.blocks import Figure, Medium, Row
 from audit.report.cells import Cell
 from audit.report.comparison_page import MetricBlock
-from audit.report.drawing import raster, vector
+from audit.report.drawing import vector
 from audit.report.scales import Scale
 from audit.report.wording import counted, estimate, number, sentence
 
@@ -49,7 +49,7 @@ def _figure(
     said = _said(cells, difference)
     if any(cell.head is not None for cell in cells):
         top = max((abs(cell.value) for cell in cells if cell.value is not None), default=0.0) or 1.0
-        chart = charts.grid(
+        picture = charts.grid(
             [cell._replace(layer=_after(comparison, cell)) for cell in cells],
             layers=1 + max(after for _, after in comparison.alignment.pairs),
             heads=1 + max(cell.head or 0 for cell in cells),
@@ -60,7 +60,6 @@ def _figure(
                 if head is not None
             ],
         )
-        picture = raster(chart, dark=medium == "screen")
     else:
         points = [
             charts.Point("after − before", _after(comparison, c), c.value, c.low, c.high) for c in cells

@@ -1,5 +1,7 @@
 """From an audit to a page: which sections there are, in the order in which a reviewer needs them."""
 
+from collections import Counter
+from collections.abc import Container
 from pathlib import Path
 
 from markupsafe import Markup
@@ -7,8 +9,9 @@ from markupsafe import Markup
 from audit.report import anatomy, appendix, templating
 from audit.report.blocks import Anatomy, Entry, Medium
 from audit.report.causes import causes
+from audit.report.digest import CARDS, LINES, PATTERNS, cited, left_out
 from audit.report.exhibits import pattern_sections
-from audit.report.findings import card, finding_anchor, highlight, ranked
+from audit.report.findings import card, finding_anchor, highlight, label, ranked
 from audit.report.nulls import nulls
 from audit.report.page import Page
 from audit.report.people import people
@@ -20,16 +23,15 @@ from audit.report.training import training
 from audit.report.wording import counted
 from audit.results import Audit, Finding
 
-_CARDS = {"screen": 200, "print": 20}  # findings in full; print is a bounded digest
-_LINES = {"screen": 2000, "print": 60}  # further findings, one line each
 _LISTED = 30  # findings in the contents
-_PATTERNS = {"screen": 40, "print": 6}
+_ROOM = {"screen": 300, "print": 120}  # letters of a further finding
 
 
 def page_of(audit: Audit, folder: Path, *, medium: Medium, created: str) -> Page:
     """Everything the page says; reads `exhibits/` of `folder`. `created` is an ISO 8601 time."""
     findings = ranked(audit)
-    shown, rest = findings[: _CARDS[medium]], findings[_CARDS[medium] :]
+    shown, rest = findings[: CARDS[medium]], findings[CARDS[medium] :]
+    defined = cited(shown) if medium == "print" else frozenset(audit.methods)
     style = templating.style_of(medium)
     name = name_of(audit.provenance.path)
     verdict = audit.verdict.upper()
@@ -45,41 +47,48 @@ def page_of(audit: Audit, folder: Path, *, medium: Medium, created: str) -> Page
         generator=f"attention-audit {audit.provenance.versions.get('attention-audit', '')}".strip(),
         style=Markup(style),  # noqa: S704 - our own style sheet
         content_policy=templating.content_policy(style),
-        contents=_contents(shown),
-        summary=summary(audit),
+        contents=_contents(audit, shown),
+        left_out=left_out(audit, defined=defined) if medium == "print" else (),
+        summary=summary(audit, medium=medium),
         causes=causes(audit, shown=shown),
-        findings=tuple(card(audit, finding) for finding in shown),
+        findings=tuple(card(audit, finding, order=order) for order, finding in enumerate(shown)),
         findings_note=_findings_note(audit),
-        further_findings=tuple(highlight(audit, f, target="") for f in rest[: _LINES[medium]]),
+        further_findings=tuple(
+            highlight(audit, f, target="", room=_ROOM[medium]) for f in rest[: LINES[medium]]
+        ),
         further_note=_further_note(rest, medium),
         redundancy=redundancy(audit, folder, medium=medium, shown=shown),
         people=people(audit, medium=medium),
         training=training(audit, medium=medium),
-        anatomy=_anatomy(audit, folder, shown, medium=medium),
-        methods=appendix.methods(audit),
+        anatomy=_anatomy(audit, folder, shown, medium=medium, defined=defined),
+        methods=appendix.methods(audit, defined=defined),
+        methods_note=_methods_note(audit, defined),
         nulls=nulls(audit),
-        rules=appendix.rules(audit),
+        rules=appendix.rules(audit, quiet=False),
+        quiet_rules=appendix.rules(audit, quiet=True),
+        quiet_note=_quiet_note(audit),
         probes=appendix.probes(audit),
-        provenance=appendix.provenance(audit),
+        provenance=appendix.provenance(audit, medium=medium),
     )
 
 
-def _anatomy(audit: Audit, folder: Path, shown: list[Finding], *, medium: Medium) -> Anatomy:
+def _anatomy(
+    audit: Audit, folder: Path, shown: list[Finding], *, medium: Medium, defined: Container[str]
+) -> Anatomy:
     anchors = {finding.id: finding_anchor(finding) for finding in shown}
     patterns = pattern_sections(
         audit,
         folder,
-        limit=_PATTERNS[medium],
-        dark=medium == "screen",
+        limit=PATTERNS[medium],
         link=lambda finding: anchors.get(finding, ""),
     )
     hidden = sum(exhibit.kind == "pattern" for exhibit in audit.exhibits) - len(patterns)
     return Anatomy(
         note=map_of_layers(audit.coverage),
         legend=_legend(audit, medium),
-        heads=anatomy.head_sections(audit, medium=medium),
-        depth=anatomy.depth_sections(audit, medium=medium),
-        totals=anatomy.totals(audit),
+        heads=anatomy.head_sections(audit, medium=medium, defined=defined),
+        depth=anatomy.depth_sections(audit, medium=medium, defined=defined),
+        totals=anatomy.totals(audit, defined=defined),
         patterns=patterns,
         patterns_note=f"{counted(hidden, 'more pattern')} in the audit's folder, exhibits." if hidden else "",
         trainability=section_of(audit, folder, medium=medium),
@@ -105,12 +114,27 @@ def _findings_note(audit: Audit) -> str:
 
 
 def _further_note(rest: list[Finding], medium: Medium) -> str:
-    left = len(rest) - _LINES[medium]
+    left = len(rest) - LINES[medium]
     return f"{counted(left, 'more finding')} in audit.json." if left > 0 else ""
 
 
-def _contents(shown: list[Finding]) -> tuple[Entry, ...]:
-    findings = tuple(Entry(target=finding_anchor(finding), text=finding.id) for finding in shown[:_LISTED])
+def _methods_note(audit: Audit, defined: Container[str]) -> str:
+    others = [record.title for name, record in sorted(audit.methods.items()) if name not in defined]
+    return f"Defined in the HTML report and in audit.json: {', '.join(others)}." if others else ""
+
+
+def _quiet_note(audit: Audit) -> str:
+    """How many checks found nothing, and how many do not apply to this model."""
+    outcomes = Counter(check.outcome for check in audit.checks)
+    apart = outcomes["not_applicable"]
+    words = f"{outcomes['passed']} of {counted(len(audit.checks), 'check')} passed"
+    return words + (f", {apart} {'does' if apart == 1 else 'do'} not apply" if apart else "")
+
+
+def _contents(audit: Audit, shown: list[Finding]) -> tuple[Entry, ...]:
+    findings = tuple(
+        Entry(target=finding_anchor(finding), text=label(audit, finding)) for finding in shown[:_LISTED]
+    )
     redundancy_parts = (
         Entry(target="ablations", text="Ablation"),
         Entry(target="curves", text="Drop curves"),

@@ -4,7 +4,6 @@ import base64
 import io
 import json
 import re
-from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -65,39 +64,50 @@ class Picture(NamedTuple):
     """An image in the page: one address per theme, and its size in pixels of the page."""
 
     light: Markup
-    dark: Markup | None  # None in print
+    dark: Markup | None  # None where one serves both
     width: str
     height: str
 
 
 def raster(spec: Spec, *, dark: bool) -> Picture:
-    """A chart as PNG: right for dense grids, where a drawing of each cell would cost the PDF seconds."""
-    return _picture(_png, spec, dark=dark)
+    """A chart as PNG: right for dense fields, where a drawing of each cell would cost the PDF seconds."""
+    text = json.dumps(spec)
+    light = _png(text, LIGHT)
+    return Picture(light.address, _png(text, DARK).address if dark else None, light.width, light.height)
 
 
 def vector(spec: Spec, *, dark: bool) -> Picture:
-    """A chart as SVG: right for a few lines, sharp at any size."""
-    return _picture(_svg, spec, dark=dark)
+    """A chart as SVG: right for a few lines, sharp at any size; `dark` lets it follow the page's theme."""
+    drawn = _svg(json.dumps(spec))
+    width, height = re.findall(r'\b(?:width|height)="([\d.]+)"', drawn)[:2]
+    if dark:
+        drawn = re.sub(r"(<svg[^>]*>)", rf"\1<style>{_night()}</style>", drawn, count=1)
+    return Picture(address("image/svg+xml", drawn.encode()), None, width, height)
 
 
-def _picture(draw: Callable[[str, Theme], _Drawn], spec: Spec, *, dark: bool) -> Picture:
-    text = json.dumps(spec)
-    light = draw(text, LIGHT)
-    return Picture(light.address, draw(text, DARK).address if dark else None, light.width, light.height)
+def _night() -> str:
+    """Rules that turn each colour of the light theme into that of the dark one."""
+    pairs = [
+        (LIGHT.paper, DARK.paper),
+        (LIGHT.ink, DARK.ink),
+        (LIGHT.muted, DARK.muted),
+        (LIGHT.line, DARK.line),
+    ]
+    pairs += [(LIGHT.void, DARK.void), *zip(LIGHT.series, DARK.series, strict=True)]
+    rules = (f'[{part}="{light}"]{{{part}:{dark}}}' for light, dark in pairs for part in ("fill", "stroke"))
+    return f"@media (prefers-color-scheme:dark){{{''.join(rules)}}}"
 
 
 @lru_cache(maxsize=128)  # HTML and PDF of one audit share their pictures
 def _png(spec: str, theme: Theme) -> _Drawn:
     data = png(spec, theme)
     width, height = (str(side // _SHARPNESS) for side in Image.open(io.BytesIO(data)).size)
-    return _Drawn(_address("image/png", data), width, height)
+    return _Drawn(address("image/png", data), width, height)
 
 
 @lru_cache(maxsize=128)
-def _svg(spec: str, theme: Theme) -> _Drawn:
-    drawn = svg(spec, theme, clear=True).decode()
-    width, height = re.findall(r'\b(?:width|height)="([\d.]+)"', drawn)[:2]
-    return _Drawn(_address("image/svg+xml", drawn.encode()), width, height)
+def _svg(spec: str) -> str:
+    return svg(spec, LIGHT, clear=True).decode()
 
 
 def png(spec: str, theme: Theme = LIGHT) -> bytes:
@@ -114,5 +124,6 @@ def svg(spec: str, theme: Theme = LIGHT, *, clear: bool = False) -> bytes:
     return vl_convert.vegalite_to_svg(spec, config=config, allowed_base_urls=[]).encode()
 
 
-def _address(kind: str, data: bytes) -> Markup:
+def address(kind: str, data: bytes) -> Markup:
+    """`data` as an address inside the page."""
     return Markup(f"data:{kind};base64,{base64.b64encode(data).decode()}")  # noqa: S704 - base64 holds no markup

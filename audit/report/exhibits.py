@@ -9,7 +9,6 @@ import msgspec
 from audit.identity import digest_of_file
 from audit.report import charts
 from audit.report.blocks import Figure, PatternSection, Row
-from audit.report.drawing import raster
 from audit.report.places import place
 from audit.report.wording import anchor, number, sentence
 from audit.results import Audit, Exhibit
@@ -76,13 +75,12 @@ def diagram_of(audit: Audit, folder: Path) -> Diagram | str:
 
 
 def pattern_sections(
-    audit: Audit, folder: Path, *, limit: int, dark: bool, link: Callable[[str], str]
+    audit: Audit, folder: Path, *, limit: int, link: Callable[[str], str]
 ) -> tuple[PatternSection, ...]:
     """Sections for the first `limit` patterns; `link` gives the anchor of the finding with an id, or nothing."""
     patterns = [exhibit for exhibit in audit.exhibits if exhibit.kind == "pattern"]
     return tuple(
-        _section(audit, folder, exhibit, dark=dark, target=link(exhibit.finding or ""))
-        for exhibit in patterns[:limit]
+        _section(audit, folder, exhibit, target=link(exhibit.finding or "")) for exhibit in patterns[:limit]
     )
 
 
@@ -91,7 +89,7 @@ def pattern_anchor(exhibit: Exhibit) -> str:
     return anchor("exhibit", exhibit.id)
 
 
-def _section(audit: Audit, folder: Path, exhibit: Exhibit, *, dark: bool, target: str) -> PatternSection:
+def _section(audit: Audit, folder: Path, exhibit: Exhibit, *, target: str) -> PatternSection:
     found = read_exhibit(folder, exhibit, Pattern)
     finding = Row(label=exhibit.finding, text="", target=target) if exhibit.finding and target else None
     if isinstance(found, str):
@@ -108,16 +106,16 @@ def _section(audit: Audit, folder: Path, exhibit: Exhibit, *, dark: bool, target
         anchor=pattern_anchor(exhibit),
         title=where[:1].upper() + where[1:],
         finding=finding,
-        figure=_figure(found, where, dark=dark),
+        figure=_figure(found, where),
         tokens=tuple(_numbered(found.tokens or [])),
         note="" if found.tokens else "The text is private: positions stand for its tokens.",
     )
 
 
-def _figure(found: Pattern, where: str, *, dark: bool) -> Figure:
+def _figure(found: Pattern, where: str) -> Figure:
     facts = _facts(found)
     return Figure(
-        picture=raster(charts.pattern(found.pattern, tokens=found.tokens), dark=dark),
+        picture=charts.pattern(found.pattern, tokens=found.tokens),
         alt=f"Attention pattern of {where} on one text of {found.probe}: {facts}.",
         captions=(Row(label=f"{found.probe}, {len(found.pattern)} tokens", text=sentence(facts)),),
         table=None,

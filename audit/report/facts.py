@@ -24,6 +24,15 @@ def extremes(cells: Sequence[Cell]) -> str:
     )
 
 
+def brief(cells: Sequence[Cell]) -> str:
+    """The median, the typical half-width of its interval, and the range: all that a small picture has room for."""
+    known = [cell for cell in cells if cell.value is not None]
+    widths = [(c.high - c.low) / 2 for c in known if c.low is not None and c.high is not None]
+    sure = f" ±{number(median(widths), 2)}" if widths else ""
+    values = [_value(cell) for cell in known]
+    return f"median {number(median(values))}{sure}, {number(min(values))} to {number(max(values))}"
+
+
 def caption(cells: Sequence[Cell], measurement: Measurement, *, unobserved: Container[int]) -> str:
     """The extremes, how sure they are, and what is missing beside the `unobserved` layers, with its reason."""
     known = [cell for cell in cells if cell.value is not None]

@@ -1,15 +1,30 @@
-"""Findings, always in the same order: statement, evidence, confirmation, cause, what to do, limits, how to repeat it."""
+"""Findings, always in the same order: statement, evidence, confirmation, cause, impact, remedy, limits, how to repeat it."""
 
+from typing import NamedTuple
+
+from audit.policy import waived
 from audit.report.anatomy import target_of, title_of
 from audit.report.blocks import Entry, EvidenceRow, FindingCard, Highlight, Row
 from audit.report.cells import why_absent
 from audit.report.exhibits import pattern_anchor
 from audit.report.places import place
-from audit.report.wording import anchor, estimate, number, sentence, shortened
+from audit.report.wording import anchor, estimate, gist, number, sentence
 from audit.results import Audit, Evidence, Finding
 
 _ONE_LINE = 300  # characters
-_RANK = {"fail": 0, "watch": 1, "info": 2}
+
+
+class _Word(NamedTuple):
+    rank: int
+    word: str
+    meaning: str
+
+
+WORDS = {
+    "fail": _Word(0, "fail", "The policy forbids promotion with it."),
+    "watch": _Word(1, "watch", "It does not forbid promotion; someone should keep an eye on it."),
+    "info": _Word(2, "remark", "It is a remark and forbids nothing."),
+}
 CONFIRMATION = {
     "confirmed": "Confirmed",
     "not_confirmed": "Not confirmed",
@@ -21,7 +36,7 @@ CONFIRMATION = {
 
 def ranked(audit: Audit) -> list[Finding]:
     """Findings, the gravest first, then in the order of the audit."""
-    return sorted(audit.findings, key=lambda finding: _RANK[finding.severity])
+    return sorted(audit.findings, key=lambda finding: WORDS[finding.severity].rank)
 
 
 def finding_anchor(finding: Finding) -> str:
@@ -29,43 +44,82 @@ def finding_anchor(finding: Finding) -> str:
     return anchor("finding", finding.id)
 
 
-def highlight(audit: Audit, finding: Finding, *, target: str) -> Highlight:
-    """The finding in one line."""
+def label(audit: Audit, finding: Finding) -> str:
+    """A short name for people: what the rule is called, and where."""
+    rule = audit.rules.get(finding.rule)
+    title = rule.title if rule else finding.rule
+    if finding.layer is None:
+        which = finding.id.removeprefix(finding.rule).rpartition("-")[2].replace("_", " ")
+        return f"{title}: {which}" if which else title
+    return f"{title}, {place(audit.coverage, finding.layer, finding.head)}"
+
+
+def highlight(audit: Audit, finding: Finding, *, target: str, room: int = _ONE_LINE) -> Highlight:
+    """The finding in one line of at most `room` letters and its label."""
     return Highlight(
         target=target,
         severity=finding.severity,
-        place=place(audit.coverage, finding.layer, finding.head),
-        statement=shortened(finding.statement, _ONE_LINE),
+        word=WORDS[finding.severity].word,
+        label=label(audit, finding),
+        statement=gist(finding.statement, room),
     )
 
 
-def card(audit: Audit, finding: Finding) -> FindingCard:
+def card(audit: Audit, finding: Finding, *, order: int = 0) -> FindingCard:
     """The finding in full."""
-    rule = audit.rules.get(finding.rule)
     return FindingCard(
         anchor=finding_anchor(finding),
         id=finding.id,
-        rule=rule.title if rule else finding.rule,
+        label=label(audit, finding),
         rule_target=anchor("rule", finding.rule) if any(c.rule == finding.rule for c in audit.checks) else "",
         severity=finding.severity,
-        place=place(audit.coverage, finding.layer, finding.head),
+        severity_word=WORDS[finding.severity].word,
+        layer="" if finding.layer is None else str(finding.layer),
+        order=str(order),
         statement=finding.statement,
         evidence=tuple(_evidence(audit, item) for item in finding.evidence),
-        facts=_facts(finding),
+        facts=_facts(audit, finding),
         references=finding.references,
         reproduce=finding.reproduce,
         exhibits=_exhibits(audit, finding),
     )
 
 
-def _facts(finding: Finding) -> tuple[Row, ...]:
+def _facts(audit: Audit, finding: Finding) -> tuple[Row, ...]:
     status = CONFIRMATION[finding.confirmation.status]
     return (
         Row(label="Confirmation", text=sentence(f"{status}: {finding.confirmation.reason}")),
         Row(label="Cause", text=sentence(finding.cause)),
-        Row(label="Mitigation", text=sentence(finding.mitigation)),
-        Row(label="Remedy", text=sentence(finding.remedy or "no remedy was tried on this checkpoint")),
+        Row(label="Impact", text=f"{_effect(audit, finding)} {_weight(audit, finding)}"),
+        Row(label="Remedy", text=_remedy(finding)),
         Row(label="Limits", text=sentence(finding.limits)),
+    )
+
+
+def _effect(audit: Audit, finding: Finding) -> str:
+    """What the model loses without the flagged part, or why that is not known."""
+    details, ablation = finding.confirmation.details, audit.ablation
+    if details.get("effect") is None or ablation is None or ablation.measure is None:
+        return "What it costs the model was not measured."
+    cost = estimate(details["effect"], details.get("low"), details.get("high"))
+    margin = "" if ablation.margin is None else f"; below {number(ablation.margin)} it is harmless"
+    return (
+        f"Taking it out moves the {ablation.measure} by {cost} {ablation.unit or ''}".rstrip() + f"{margin}."
+    )
+
+
+def _weight(audit: Audit, finding: Finding) -> str:
+    if waived(finding, audit.policy):
+        return "A waiver in force excuses it."
+    return WORDS[finding.severity].meaning
+
+
+def _remedy(finding: Finding) -> str:
+    advice = sentence(finding.mitigation)
+    return (
+        f"Tried: {sentence(finding.remedy)} Advised: {advice}"
+        if finding.remedy
+        else f"Advised, not tried here: {advice}"
     )
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import msgspec
 
 from audit.report import redundancy_charts as charts
-from audit.report.blocks import Figure, Likeness, Medium, Row, Table
-from audit.report.drawing import raster
+from audit.report.blocks import Figure, Medium, Row, Table
 from audit.report.exhibits import read_exhibit
+from audit.report.redundancy_blocks import Likeness
 from audit.report.wording import counted, number, sentence
 from audit.results import Audit
 
@@ -59,7 +59,7 @@ def likeness(audit: Audit, folder: Path, *, medium: Medium) -> Likeness:
     hidden = len(found.layers) - len(layers)
     return Likeness(
         summary=_summary(found),
-        figures=_figures(found, layers, medium),
+        figures=_figures(found, layers),
         clusters=_clusters(found, medium),
         note=f"{counted(hidden, 'layer')} with less likeness are in {exhibit.file}." if hidden else "",
     )
@@ -91,8 +91,7 @@ def _summary(found: Similarity) -> str:
     )
 
 
-def _figures(found: Similarity, layers: list[Layer], medium: Medium) -> tuple[Figure, ...]:
-    dark = medium == "screen"
+def _figures(found: Similarity, layers: list[Layer]) -> tuple[Figure, ...]:
     figures = []
     if layers:
         top = max(layers, key=Layer.twins)
@@ -100,7 +99,7 @@ def _figures(found: Similarity, layers: list[Layer], medium: Medium) -> tuple[Fi
         fact = f"most alike are heads {one} and {two} of layer {top.layer}, with {number(value)}"
         figures.append(
             Figure(
-                picture=raster(charts.matrices([(each.layer, each.matrix) for each in layers]), dark=dark),
+                picture=charts.matrices([(each.layer, each.matrix) for each in layers]),
                 alt=f"Likeness of the heads within each layer: {fact}.",
                 captions=(Row(label="Within layers", text=sentence(f"heads by heads; {fact}")),),
                 table=None,
@@ -112,7 +111,7 @@ def _figures(found: Similarity, layers: list[Layer], medium: Medium) -> tuple[Fi
         fact = f"most alike are heads of layers {one} and {two}, with {number(value)}"
         figures.append(
             Figure(
-                picture=raster(charts.between(numbers, found.between), dark=dark),
+                picture=charts.between(numbers, found.between),
                 alt=f"Largest likeness of heads between layers: {fact}.",
                 captions=(Row(label="Between layers", text=sentence(f"the most similar pair; {fact}")),),
                 table=None,

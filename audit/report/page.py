@@ -13,12 +13,13 @@ from audit.report.blocks import (
     MethodBlock,
     PeopleBlock,
     Provenance,
-    RedundancyBlock,
+    Row,
     RuleBlock,
     Summary,
     TrainingBlock,
 )
 from audit.report.causes import CauseBlock
+from audit.report.redundancy_blocks import RedundancyBlock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,7 @@ class Page:
     style: Markup
     content_policy: str
     contents: tuple[Entry, ...]
+    left_out: tuple[Row, ...]  # of a digest, and where it is found
     summary: Summary
     causes: tuple[CauseBlock, ...]
     findings: tuple[FindingCard, ...]
@@ -49,6 +51,9 @@ class Page:
     anatomy: Anatomy
     methods: tuple[MethodBlock, ...]
     nulls: tuple[MethodBlock, ...]
+    methods_note: str
     rules: tuple[RuleBlock, ...]
+    quiet_rules: tuple[RuleBlock, ...]  # that passed or do not apply
+    quiet_note: str
     probes: tuple[tuple[str, str, str, str, str], ...]  # name, documents, samples, tokens, digest and remark
     provenance: Provenance

@@ -1,14 +1,16 @@
 """The report for the archive: a tagged PDF/A-3a, set by a child process with limits of its own."""
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from audit import store
 from audit.errors import InternalFault, MachineFault
 from audit.report.compose import page_of
 from audit.report.templating import render
@@ -20,12 +22,18 @@ PATIENCE = 180  # seconds; the same report takes about five
 
 
 def render_pdf(audit: Audit, folder: Path, *, timestamp: int) -> bytes:
-    """The report as PDF/A-3a, the same bytes for the same input and `timestamp` (seconds since 1970, UTC).
+    """The report as PDF/A-3a with `audit.json` attached, the same bytes for the same input and `timestamp` (seconds since 1970, UTC).
 
     It is a bounded digest: grids of the first probe, the first findings in full. Raises MachineFault when the child
     runs out of memory or time, InternalFault when the page cannot be set.
     """
-    return set_in_child(page_for_print(audit, folder, timestamp=timestamp), timestamp=timestamp)
+    with press(timestamp=timestamp) as set_page:
+        return set_page(page_for_print(audit, folder, timestamp=timestamp), attached_to(folder))
+
+
+def attached_to(folder: Path) -> dict[str, bytes]:
+    """What the PDF of the audit in `folder` carries: the audit itself, to the byte."""
+    return {store.AUDIT: (folder / store.AUDIT).read_bytes()}
 
 
 def page_for_print(audit: Audit, folder: Path, *, timestamp: int) -> str:
@@ -37,29 +45,36 @@ def page_for_print(audit: Audit, folder: Path, *, timestamp: int) -> str:
 def set_in_child(page: str, *, timestamp: int, memory: int = MEMORY, patience: float = PATIENCE) -> bytes:
     """The PDF of an HTML page."""
     with press(timestamp=timestamp, memory=memory, patience=patience) as set_page:
-        return set_page(page)
+        return set_page(page, {})
 
 
 @contextmanager
 def press(
     *, timestamp: int, memory: int = MEMORY, patience: float = PATIENCE
-) -> Iterator[Callable[[str], bytes]]:
+) -> Iterator[Callable[[str, Mapping[str, bytes]], bytes]]:
     """What sets one page: the child starts at once and loads its typesetter while the page is still composed."""
-    command = [sys.executable, "-P", "-m", _PRESS, str(memory)]
+    command = [sys.executable, "-P", "-m", _PRESS, str(memory), str(timestamp)]
     pipe = subprocess.PIPE
     child = subprocess.Popen(  # noqa: S603 - our own module, nothing of the audit on the command line
         command, stdin=pipe, stdout=pipe, stderr=pipe, env=_environment(timestamp)
     )
     with child:
         try:
-            yield lambda page: _set(child, page, memory, patience)
+            yield lambda page, attached: _set(child, _packed(page, attached), memory, patience)
         finally:
             child.kill()  # one that is done does not mind
 
 
-def _set(child: subprocess.Popen[bytes], page: str, memory: int, patience: float) -> bytes:
+def _packed(page: str, attached: Mapping[str, bytes]) -> bytes:
+    """What the child reads: a line of JSON with the sizes, then the page and each file."""
+    body = page.encode()
+    sizes = {"page": len(body), "attached": {name: len(data) for name, data in attached.items()}}
+    return b"".join([json.dumps(sizes).encode(), b"\n", body, *attached.values()])
+
+
+def _set(child: subprocess.Popen[bytes], given: bytes, memory: int, patience: float) -> bytes:
     try:
-        out, err = child.communicate(page.encode(), timeout=patience)
+        out, err = child.communicate(given, timeout=patience)
     except subprocess.TimeoutExpired:
         raise MachineFault(
             f"the PDF was not ready after {patience:g} seconds: use --no-pdf, or a faster machine"

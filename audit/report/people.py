@@ -42,7 +42,11 @@ def people(audit: Audit, *, medium: Medium) -> PeopleBlock:
         claims=_CLAIMS if axes else (),
         overview=_overview(audit, [axis for _, axis in axes]) if axes else None,
         figure=_figure(audit, [axis for _, axis in axes], medium=medium) if axes else None,
-        axes=tuple(_axis(skew, axis, medium=medium) for skew, axis in axes if not axis.control),
+        axes=tuple(
+            _axis(skew, axis, medium=medium)
+            for skew, axis in axes
+            if not axis.control and (medium == "screen" or axis.found)
+        ),
     )
 
 

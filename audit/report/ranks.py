@@ -1,7 +1,8 @@
 """Ranks of attention by the published protocol, beside the figures they are to be compared with."""
 
-from audit.report.blocks import Ranks, Row, Table
+from audit.report.blocks import Row, Table
 from audit.report.cells import cells_of, why_absent
+from audit.report.redundancy_blocks import Ranks
 from audit.report.wording import number, sentence
 from audit.results import Audit, Measurement
 

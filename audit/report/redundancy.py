@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from audit.report import redundancy_charts as charts
-from audit.report.blocks import Ablations, Curve, Figure, Medium, RedundancyBlock, Row, Table, Trial
+from audit.report.blocks import Figure, Medium, Row, Table
 from audit.report.drawing import vector
 from audit.report.findings import CONFIRMATION, finding_anchor
 from audit.report.likeness import likeness
 from audit.report.places import place
 from audit.report.ranks import ranks
+from audit.report.redundancy_blocks import Ablations, Curve, RedundancyBlock, Trial
 from audit.report.wording import counted, estimate, number, sentence
 from audit.results import Ablation, Audit, Confirmation, Finding
 from audit.results.redundancy import DropCurve, Kind, Saved

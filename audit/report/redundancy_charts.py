@@ -2,18 +2,19 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import altair as alt
 
-from audit.report.scales import PLAIN, Scale, Spec, base, colour, filled, label_every, numbered, spec, step
+from audit.report.charts import numbers
+from audit.report.drawing import Picture
+from audit.report.heat import Frame, Matrix, Panel, heat_map
+from audit.report.scales import PLAIN, Scale, Spec, base, filled, label_every, spec, step
 
 _CURVE = (300, 150)  # pixels
 _MATRIX, _ROW = 84, 6  # pixels a matrix aims at, and matrices side by side
 _BETWEEN = 260
 _ALIKE = Scale("likeness", 0.0, 1.0)
-
-Matrix = Sequence[Sequence[float | None]]
 
 
 class Drop(NamedTuple):
@@ -55,64 +56,31 @@ def drop_curve(points: Sequence[Drop], *, margin: float, parts: str) -> Spec:
     )
 
 
-def matrices(likeness: Sequence[tuple[int, Matrix]]) -> Spec:
+def matrices(likeness: Sequence[tuple[int, Matrix]]) -> Picture:
     """A small heat map per layer, heads by heads, layers side by side."""
     heads = max(len(matrix) for _, matrix in likeness)
     side = max(2, min(18, round(_MATRIX / heads)))
     every = label_every(heads, side, 14)
-    cells = (
-        base("cells")
-        .mark_rect(aria=False)
-        .encode(
-            x=alt.X(**_heads("other", heads, every)),
-            y=alt.Y(**_heads("head", heads, every)),
-            color=colour(_ALIKE),
+    panels = [
+        Panel(
+            [[None if value is None else abs(value) for value in row] for row in matrix],
+            numbers(len(matrix), every),
+            numbers(len(matrix), every),
+            title=f"layer {layer}",
         )
-    )
-    title = alt.Header(labelFontSize=10, labelPadding=2, labelExpr="'layer ' + datum.value")
-    drawn = cells.properties(width=alt.Step(side), height=alt.Step(side)).facet(
-        facet=alt.Facet("layer:O", title=None, header=title), columns=_ROW, spacing=10
-    )
-    return filled(
-        spec(drawn),
-        cells=[
-            {"layer": layer, "head": head, "other": other, "value": abs(value)}
-            for layer, matrix in likeness
-            for head, row in enumerate(matrix)
-            for other, value in enumerate(row)
-            if value is not None
-        ],
-    )
+        for layer, matrix in likeness
+    ]
+    return heat_map(panels, scale=_ALIKE, frame=Frame(side, side, row=_ROW))
 
 
-def _heads(field: str, count: int, every: int) -> dict[str, Any]:
-    """An axis of heads without a title: the caption says what it is, once for all matrices."""
-    channel = numbered(field, count, every=every)
-    channel["axis"].title = None
-    return channel
-
-
-def between(layers: Sequence[int], matrix: Matrix) -> Spec:
+def between(layers: Sequence[int], matrix: Matrix) -> Picture:
     """Layers by layers: how alike the most similar pair of heads is."""
     side = step(_BETWEEN, len(layers), 24)
     every = label_every(len(layers), side)
-    labels = [str(layer) for layer in layers]
-    shown = alt.Axis(values=labels[::every], labelAngle=0)
-    scale = alt.Scale(domain=labels)
-    chart = (
-        base("cells")
-        .mark_rect(aria=False)
-        .encode(
-            x=alt.X("other:O", sort=None, scale=scale, axis=shown, title="layer"),
-            y=alt.Y("layer:O", sort=None, scale=scale, axis=shown, title="layer"),
-            color=colour(_ALIKE),
-        )
-        .properties(width=alt.Step(side), height=alt.Step(side))
-    )
-    cells = [
-        {"layer": labels[one], "other": labels[two], "value": max(0.0, value)}
-        for one, row in enumerate(matrix)
-        for two, value in enumerate(row)
-        if value is not None and math.isfinite(value)
+    labels = [str(layer) if place % every == 0 else "" for place, layer in enumerate(layers)]
+    values = [
+        [max(0.0, value) if value is not None and math.isfinite(value) else None for value in row]
+        for row in matrix
     ]
-    return filled(spec(chart), cells=cells)
+    frame = Frame(side, side, "layer", "layer")
+    return heat_map([Panel(values, labels, labels)], scale=_ALIKE, frame=frame)

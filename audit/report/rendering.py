@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from audit.report.html import render_html
-from audit.report.pdf import page_for_print, press
+from audit.report.pdf import attached_to, page_for_print, press
 from audit.results import Audit
 
 HTML = "report.html"
@@ -23,7 +23,9 @@ def render(audit: Audit, folder: Path, *, pdf: bool = True) -> Sequence[Path]:
     timestamp = int(datetime.fromisoformat(audit.provenance.started).timestamp())
     with press(timestamp=timestamp) as set_page, ThreadPoolExecutor(1) as aside:
         page = page_for_print(audit, folder, timestamp=timestamp)
-        printed = aside.submit(set_page, page)  # the child sets the PDF while this process draws the HTML
+        printed = aside.submit(
+            set_page, page, attached_to(folder)
+        )  # the child sets the PDF while this process draws the HTML
         html = render_html(audit, folder).encode()
         return (_write(folder / HTML, html), _write(folder / PDF, printed.result()))
 

@@ -56,9 +56,9 @@ def numbered(field: str, count: int, *, every: int) -> dict[str, Any]:
     return {"shorthand": f"{field}:O", "scale": alt.Scale(domain=list(range(count))), "axis": axis}
 
 
-def step(target: int, count: int, largest: int) -> int:
+def step(target: int, count: int, largest: int, least: int = 4) -> int:
     """Pixels per cell so that `count` cells come near `target`, and neither 1 nor 128 are illegible."""
-    return max(4, min(largest, round(target / max(count, 1))))
+    return max(least, min(largest, round(target / max(count, 1))))
 
 
 def label_every(count: int, pixels: float, room: float = 18) -> int:

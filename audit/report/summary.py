@@ -2,29 +2,35 @@
 
 from collections import Counter, defaultdict
 
-from audit.report.blocks import Row, Summary, VerdictBlock
+from audit.report.blocks import Medium, Row, Summary, VerdictBlock
 from audit.report.cells import cells_of
 from audit.report.findings import finding_anchor, highlight, ranked
+from audit.report.headline import SETTLED, headline
 from audit.report.places import name_of
 from audit.report.wording import anchor, counted, listed, ranges, sentence, shortened
 from audit.results import Audit, Check
 
 _SHOWN = 3
-_CONFIRMED = {"confirmed", "absolute"}
+_GAPS = {"screen": 1000, "print": 6}  # things not measured
 
 
-def summary(audit: Audit) -> Summary:
-    """Everything on the first page."""
+def summary(audit: Audit, *, medium: Medium) -> Summary:
+    """Everything on the first page; what print has no room for is counted."""
     findings = ranked(audit)
     passed = [check for check in audit.checks if check.outcome == "passed"]
     rest = len(findings) - _SHOWN
+    unmeasured = list(_unmeasured(audit))
+    lacking = unmeasured[: _GAPS[medium]]
     return Summary(
         verdict=_verdict(audit),
         certainty=tuple(_certainty(audit)),
         subject=tuple(_subject(audit)),
         highlights=tuple(highlight(audit, f, target=finding_anchor(f)) for f in findings[:_SHOWN]),
         highlights_note=f"and {counted(rest, 'more finding', 'more findings')} below" if rest > 0 else "",
-        unmeasured=tuple(_unmeasured(audit)),
+        unmeasured=tuple(lacking),
+        unmeasured_note=f"and {len(unmeasured) - len(lacking)} more, see Rules and audit.json"
+        if len(unmeasured) > len(lacking)
+        else "",
         passed=tuple(_row(audit, check) for check in passed),
         passed_note=f"{len(passed)} of {counted(len(audit.checks), 'check')} passed",
     )
@@ -32,18 +38,7 @@ def summary(audit: Audit) -> Summary:
 
 def _verdict(audit: Audit) -> VerdictBlock:
     kind = audit.verdict
-    return VerdictBlock(kind=kind, word=kind.capitalize(), headline=_headline(audit), meaning=_meaning(audit))
-
-
-def _headline(audit: Audit) -> str:
-    severities = Counter(finding.severity for finding in audit.findings)
-    if audit.verdict == "fail":
-        return f"Do not promote: {counted(severities['fail'], 'finding fails', 'findings fail')} the policy."
-    if audit.verdict == "watch":
-        return f"May be promoted, with {counted(severities['watch'], 'finding')} to watch."
-    if audit.verdict == "inconclusive":
-        return "Do not promote on this audit: it lacks what the policy requires."
-    return "May be promoted: nothing found in its attention speaks against it."
+    return VerdictBlock(kind=kind, word=kind.capitalize(), headline=headline(audit), meaning=_meaning(audit))
 
 
 def _meaning(audit: Audit) -> str:
@@ -87,7 +82,7 @@ def _intervals(audit: Audit) -> str:
 def _confirmations(audit: Audit) -> list[str]:
     if not audit.findings:
         return []
-    done = sum(finding.confirmation.status in _CONFIRMED for finding in audit.findings)
+    done = sum(finding.confirmation.status in SETTLED for finding in audit.findings)
     untried = sum(finding.confirmation.status == "not_attempted" for finding in audit.findings)
     tail = f", {untried} not put to the test" if untried else ""
     return [f"{counted(len(audit.findings), 'finding')}: {done} confirmed or in no need of it{tail}."]

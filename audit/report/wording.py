@@ -90,3 +90,13 @@ def shortened(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     return f"{text[:limit]}… ({len(text) - limit:,} characters more)"
+
+
+def gist(text: str, limit: int) -> str:
+    """The first sentence or clause of `text` where it is longer than `limit`, else whole words and an ellipsis."""
+    if len(text) <= limit:
+        return text
+    ends = [found.start() for found in re.finditer(r"(?<=\w)(?: \(|[;:.,] )", text[:limit])]
+    if ends and ends[-1] > limit // 2:
+        return f"{text[: ends[-1]]} …"
+    return f"{text[:limit].rpartition(' ')[0] or text[:limit]} …"

@@ -22,6 +22,7 @@ from audit.results import (
     RuleRecord,
 )
 from audit.results.subject import Coverage, FileDigest, LayerCoverage, ProbeCoverage, Skipped, Subject
+from audit.store import write_audit
 
 
 class Kind(NamedTuple):
@@ -151,8 +152,9 @@ def healthy_audit() -> Audit:
 
 
 def write_exhibits(audit: Audit, folder: Path) -> None:
-    """The files of the example's exhibits, as the run writes them."""
+    """The example's audit.json and the files of its exhibits, as the run writes them."""
     (folder / "exhibits").mkdir(parents=True, exist_ok=True)
+    write_audit(audit, folder)
     by_id = {finding.id: finding for finding in audit.findings}
     for exhibit in audit.exhibits:
         (folder / exhibit.file).write_bytes(pattern_bytes(by_id[exhibit.finding or ""]))
@@ -165,7 +167,9 @@ def with_pattern(audit: Audit, folder: Path, **changes: Any) -> Audit:
     (folder / "exhibits").mkdir(parents=True, exist_ok=True)
     exhibit = _exhibit(audit.findings[0], data)
     (folder / exhibit.file).write_bytes(data)
-    return replace(audit, exhibits=(exhibit,))
+    changed = replace(audit, exhibits=(exhibit,))
+    write_audit(changed, folder)
+    return changed
 
 
 def pattern_bytes(finding: Finding, *, size: int = 24) -> bytes:

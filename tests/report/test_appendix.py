@@ -22,21 +22,22 @@ def test_every_metric_has_formula_unit_direction_health_and_source():
 
 def test_every_rule_leaves_its_outcome():
     """Flagged or not, with the thresholds it judged by."""
-    blocks = appendix.rules(AUDIT)
-    assert [block.name for block in blocks] == list(RULES)
+    blocks = (*appendix.rules(AUDIT, quiet=False), *appendix.rules(AUDIT, quiet=True))
+    assert {block.name for block in blocks} == set(RULES)
+    assert {block.outcome for block in appendix.rules(AUDIT, quiet=True)} == {"passed"}
     assert ("Thresholds", "entropy = 0.1, off_sink_mass = 0.1") in [(r.label, r.text) for r in blocks[0].rows]
 
 
 def test_a_rule_without_a_record_is_still_listed():
     """By name, with its outcome and reason."""
     odd = (Check(rule="brand_new", outcome="not_applicable", reason="no decoder"),)
-    (block,) = appendix.rules(replace(AUDIT, checks=odd))
+    (block,) = appendix.rules(replace(AUDIT, checks=odd), quiet=True)
     assert (block.title, block.outcome_word, block.rows) == ("brand_new", "Not applicable", ())
 
 
 def test_the_command_and_every_digest_are_there():
     """What is needed to repeat the audit and to know it is the same."""
-    record = appendix.provenance(AUDIT)
+    record = appendix.provenance(AUDIT, medium="screen")
     said = " ".join(row.text for row in record.rows)
     assert record.command == AUDIT.provenance.command
     assert all(
@@ -48,7 +49,7 @@ def test_the_command_and_every_digest_are_there():
 def test_settings_are_words():
     """No Python stands in the report."""
     plan = {"chat": False, "metrics": [], "probes": ["prose"], "threads": None, "seed": 0}
-    settings = appendix.provenance(replace(AUDIT, plan=plan)).settings
+    settings = appendix.provenance(replace(AUDIT, plan=plan), medium="screen").settings
     assert [row.text for row in settings] == ["no", "by depth", "prose", "0", "not set"]
 
 
@@ -65,7 +66,9 @@ def test_an_expired_waiver_is_shown_as_none():
         },
         {"rule": "uniform_head", "owner": "Ada", "reason": "old", "expires": "2020-01-01", "in_force": False},
     )
-    rows = appendix.provenance(replace(AUDIT, policy=replace(AUDIT.policy, waivers=waivers))).waivers
+    rows = appendix.provenance(
+        replace(AUDIT, policy=replace(AUDIT.policy, waivers=waivers)), medium="screen"
+    ).waivers
     assert rows[0] == ("dead_head at dead_head-l001", "known", "Ada", "in force, until 2027-01-01")
     assert rows[1][3] == "expired: counts as none, until 2020-01-01"
 

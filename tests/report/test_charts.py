@@ -10,7 +10,7 @@ from PIL import Image
 
 from audit.report import charts
 from audit.report.cells import Cell
-from audit.report.drawing import DARK, LIGHT, raster, vector
+from audit.report.drawing import DARK, LIGHT, vector
 from audit.report.scales import Scale
 
 FRACTION = Scale("fraction", 0.0, 1.0)
@@ -20,57 +20,86 @@ def decoded(address):
     return base64.b64decode(address.split(",", 1)[1])
 
 
-def colours(picture):
-    image = Image.open(io.BytesIO(decoded(picture)))
-    assert image.mode == "RGB"
-    return {colour for count, colour in image.getcolors(1 << 24) if count > 200}
+def cells_of(picture):
+    """The colours of the heat map's own image, block by block of pixels."""
+    images = re.findall(r'<image [^>]*href="([^"]+)"', decoded(picture.light).decode())
+    return Image.open(io.BytesIO(decoded(images[0]))).convert("RGBA")
 
 
-def rgb(colour):
-    return tuple(bytes.fromhex(colour[1:]))
+def grid(*values, **options):
+    cells = [Cell(0, head, value, None, None) for head, value in enumerate(values)]
+    return charts.grid(cells, layers=1, heads=len(values), scale=FRACTION, **options)
 
 
 def test_a_cell_without_a_value_keeps_the_background():
-    """Absent is not zero: the lowest colour of the scale and the void differ."""
-    zero = charts.grid([Cell(0, 0, 0.0, None, None)], layers=1, heads=1, scale=FRACTION)
-    none = charts.grid([Cell(0, 0, None, None, None)], layers=1, heads=1, scale=FRACTION)
-
-    assert rgb(LIGHT.void) in colours(raster(none, dark=False).light)
-    assert rgb(LIGHT.void) not in colours(raster(zero, dark=False).light)
+    """Absent is not zero: the lowest colour of the scale, and nothing."""
+    drawn = cells_of(grid(0.0, None))
+    assert drawn.getpixel((0, 0)) == (68, 1, 84, 255)
+    assert drawn.getpixel((drawn.width - 1, 0))[3] == 0
 
 
 def test_the_ends_of_the_scale_have_the_ends_of_the_colours():
-    """0 and 1 of a fraction look the same in every report."""
-    cells = [Cell(0, 0, 0.0, None, None), Cell(0, 1, 1.0, None, None)]
-    seen = colours(raster(charts.grid(cells, layers=1, heads=2, scale=FRACTION), dark=False).light)
+    """0 and 1 of a fraction look the same in every report; beyond the ends is at the ends."""
+    drawn = cells_of(grid(0.0, 1.0, 1.5))
+    wide = drawn.width // 3
+    assert [drawn.getpixel((place * wide, 0))[:3] for place in range(3)] == [
+        (68, 1, 84),
+        (253, 231, 37),
+        (253, 231, 37),
+    ]
 
-    assert {(68, 1, 84), (253, 231, 37)} <= {tuple(colour) for colour in seen}
+
+def test_each_cell_stands_in_its_row_and_column():
+    """Layers down, heads across."""
+    picture = charts.grid([Cell(1, 2, 1.0, None, None)], layers=2, heads=3, scale=FRACTION)
+    drawn = cells_of(picture)
+    seen = {
+        (layer, head): drawn.getpixel(
+            ((2 * head + 1) * drawn.width // 6, (2 * layer + 1) * drawn.height // 4)
+        )[3]
+        for layer in range(2)
+        for head in range(3)
+    }
+    assert {place for place, alpha in seen.items() if alpha} == {(1, 2)}
+
+
+@pytest.mark.parametrize(
+    ("scale", "value", "shade"),
+    [
+        (Scale("1", -2.0, 2.0, diverging=True), 0.0, 0xF2F0EB),
+        (Scale("1", 1.0, 10.0**4, log=True), 100.0, 0x21918C),
+    ],
+)
+def test_scales_have_their_middle_where_they_say(scale, value, shade):
+    """Differences around 0, and decades."""
+    drawn = cells_of(charts.grid([Cell(0, 0, value, None, None)], layers=1, heads=1, scale=scale))
+    assert drawn.getpixel((0, 0))[:3] == tuple(shade.to_bytes(3))
 
 
 def test_a_finding_is_ringed():
     """The ring changes the picture."""
-    cells = [Cell(0, head, 0.5, None, None) for head in range(3)]
-    plain = charts.grid(cells, layers=1, heads=3, scale=FRACTION)
-    ringed = charts.grid(cells, layers=1, heads=3, scale=FRACTION, marked=[(0, 1)])
-
-    assert raster(plain, dark=False) != raster(ringed, dark=False)
+    assert grid(0.5, 0.5, 0.5) != grid(0.5, 0.5, 0.5, marked=[(0, 1)])
 
 
-def test_light_and_dark_take_the_page_colours():
-    """The picture stands on the paper of its theme."""
-    picture = raster(charts.grid([Cell(0, 0, 0.5, None, None)], layers=1, heads=1, scale=FRACTION), dark=True)
-    assert picture.dark is not None
-    assert rgb(LIGHT.paper) in colours(picture.light)
-    assert rgb(DARK.paper) in colours(picture.dark)
+def test_a_picture_takes_the_colours_of_the_pages_theme():
+    """Words and ground of both themes are in the one file."""
+    lines = charts.profile([charts.Point("prose", 0, 0.5, None, None)], scale=FRACTION)
+    for picture in (grid(0.5), vector(lines, dark=True)):
+        text = decoded(picture.light).decode()
+        assert LIGHT.ink in text
+        assert DARK.ink in text.split("prefers-color-scheme:dark", 1)[1]
+    assert "prefers" not in decoded(vector(lines, dark=False).light).decode()
 
 
-@pytest.mark.parametrize(("layers", "heads"), [(1, 1), (6, 12), (30, 9), (32, 32)])
-def test_grids_of_every_size_fit_a_column(layers, heads):
+@pytest.mark.parametrize(("layers", "heads"), [(1, 1), (6, 12), (30, 9), (32, 32), (126, 128)])
+@pytest.mark.parametrize("small", [False, True])
+def test_grids_of_every_size_fit_a_column(layers, heads, small):
     """Never wider than a column of the page, never too small to read."""
     cells = [Cell(layer, head, 0.5, None, None) for layer in range(layers) for head in range(heads)]
-    picture = raster(charts.grid(cells, layers=layers, heads=heads, scale=FRACTION), dark=False)
-    assert 60 < int(picture.width) < 400
-    assert 60 < int(picture.height) < 400
+    picture = charts.grid(cells, layers=layers, heads=heads, scale=FRACTION, small=small)
+    largest = (215 if small else 400) if layers < 100 else 650
+    assert 60 < int(picture.width) < largest
+    assert 60 < int(picture.height) < largest
 
 
 def test_a_missing_layer_breaks_the_line():
@@ -101,4 +130,14 @@ def test_hostile_tokens_and_series_stay_text():
 
     assert "alert(1)" in "".join(ET.fromstring(drawn).itertext())
     assert tags <= {"svg", "g", "path", "rect", "line", "text", "defs", "clipPath"}
-    assert raster(charts.pattern([[0.5, 0.5], [1.0, 0.0]], tokens=[name, "שלום"]), dark=False).light
+    pattern = ET.fromstring(
+        decoded(charts.pattern([[0.5, 0.5], [1.0, 0.0]], tokens=[name[:14], "שלום"]).light)
+    )
+    assert {element.tag.rpartition("}")[2] for element in pattern.iter()} == {
+        "svg",
+        "style",
+        "rect",
+        "image",
+        "text",
+    }
+    assert "".join(pattern.itertext()).count("<script>alert( 0") == 2

@@ -9,7 +9,7 @@ from tests.report.example import example_audit, with_pattern, write_exhibits
 
 
 def sections(audit, folder, **options):
-    given = {"limit": 9, "dark": False, "link": lambda _: "finding-x"} | options
+    given = {"limit": 9, "link": lambda _: "finding-x"} | options
     return pattern_sections(audit, folder, **given)
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from audit.report.findings import card, ranked
+from audit.results import Ablation
 from tests.report.example import example_audit
 
 AUDIT = example_audit()
@@ -50,10 +51,42 @@ def test_absent_numbers_are_words():
 
 def test_every_finding_has_the_same_parts_in_the_same_order():
     """A reviewer knows where to look."""
-    labels = ["Confirmation", "Cause", "Mitigation", "Remedy", "Limits"]
+    labels = ["Confirmation", "Cause", "Impact", "Remedy", "Limits"]
     for finding in AUDIT.findings:
         assert [row.label for row in card(AUDIT, finding).facts] == labels
-    assert card(AUDIT, FINDING).facts[3].text == "No remedy was tried on this checkpoint."
+    assert card(AUDIT, FINDING).facts[3].text.startswith("Advised, not tried here: In training: a lower")
+    tried = card(AUDIT, replace(FINDING, remedy="scores halved: nothing changed")).facts[3].text
+    assert tried.startswith("Tried: Scores halved: nothing changed. Advised: In training")
+
+
+def test_impact_is_what_taking_it_out_costs_and_what_it_means_for_promotion():
+    """Measured, or said not to be; waived where a waiver is in force."""
+    said = replace(FINDING.confirmation, details={"effect": 0.21, "low": 0.2, "high": 0.22})
+    ablation = Ablation(
+        measure="loss", unit="nats", level=3.0, margin=0.05, documents=32, left_out=(), together=None,
+        rounding=None, passes=4.0,
+    )  # fmt: skip
+    audit, finding = replace(AUDIT, ablation=ablation), replace(FINDING, confirmation=said)
+    assert impact(audit, finding) == (
+        "Taking it out moves the loss by 0.21 [0.2, 0.22] nats; below 0.05 it is harmless. "
+        "It does not forbid promotion; someone should keep an eye on it."
+    )
+    assert impact(AUDIT, FINDING).startswith("What it costs the model was not measured. ")
+    waiver = {"rule": FINDING.rule, "in_force": True}
+    excused = replace(AUDIT, policy=replace(AUDIT.policy, waivers=(waiver,)))
+    assert impact(excused, FINDING).endswith("A waiver in force excuses it.")
+
+
+def impact(audit, finding):
+    return next(row.text for row in card(audit, finding).facts if row.label == "Impact")
+
+
+def test_a_finding_has_a_name_for_people():
+    """The rule's title and the place; where there is no place, what else its id tells."""
+    assert card(AUDIT, FINDING).label == "Entropy collapse, layer 3, head 7"
+    whole = replace(FINDING, layer=None, head=None, id="entropy_collapse-demographics-age")
+    assert card(AUDIT, whole).label == "Entropy collapse: age"
+    assert card(AUDIT, replace(whole, id="entropy_collapse")).label == "Entropy collapse"
 
 
 def test_the_gravest_come_first():
@@ -64,4 +97,4 @@ def test_the_gravest_come_first():
 
 def test_a_rule_without_a_record_is_called_by_its_name():
     """An audit of an older engine is still readable."""
-    assert card(replace(AUDIT, rules={}), FINDING).rule == "entropy_collapse"
+    assert card(replace(AUDIT, rules={}), FINDING).label == "entropy_collapse, layer 3, head 7"

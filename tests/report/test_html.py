@@ -178,7 +178,7 @@ def test_the_order_is_the_reviewers(drawn):
         "people", "training", "anatomy", "heads", "depth", "trainability", "patterns",
         "method", "rules", "probes", "provenance", "glossary",
     ]  # fmt: skip
-    assert drawn.html.index("May be promoted, with 2 findings to watch.") < drawn.html.index(
+    assert drawn.html.index("May be promoted, with 2 findings to watch") < drawn.html.index(
         "What was not measured"
     )
 

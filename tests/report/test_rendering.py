@@ -5,17 +5,20 @@ import pytest
 
 from audit.report.html import render_html
 from audit.report.rendering import render
-from tests.report.example import healthy_audit
+from tests.report.example import healthy_audit, write_exhibits
 
 
 def test_both_reports_are_written(tmp_path):
     """Setting the PDF beside the HTML changes neither; the PDF is dated with the audit's start."""
     audit = healthy_audit()
+    write_exhibits(audit, tmp_path)
     paths = render(audit, tmp_path)
 
     assert [path.name for path in paths] == ["report.html", "report.pdf"]
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == render_html(audit, tmp_path)
-    created = pypdf.PdfReader(tmp_path / "report.pdf").metadata.creation_date
+    printed = pypdf.PdfReader(tmp_path / "report.pdf")
+    assert printed.attachments["audit.json"] == [(tmp_path / "audit.json").read_bytes()]
+    created = printed.metadata.creation_date
     assert created.isoformat() == "2026-11-22T07:30:00+00:00"
 
 

@@ -4,32 +4,76 @@ from dataclasses import replace
 
 import pytest
 
-from audit.report.summary import summary
+from audit.report import summary as pages
 from audit.results import Check
+from audit.results.subject import Skipped
 from tests.report.example import example_audit, healthy_audit
 
 
+def summary(audit, medium="screen"):
+    return pages.summary(audit, medium=medium)
+
+
 @pytest.mark.parametrize(
-    ("verdict", "severity", "headline"),
+    ("verdict", "severities", "headline"),
     [
-        ("pass", "info", "May be promoted: nothing found in its attention speaks against it."),
-        ("watch", "watch", "May be promoted, with 2 findings to watch."),
-        ("fail", "fail", "Do not promote: 2 findings fail the policy."),
+        ("pass", (), "May be promoted: 5 of 6 checks on 5 of 6 attention layers found no fault."),
+        (
+            "pass",
+            ("info", "info"),
+            "May be promoted: 5 of 6 checks on 5 of 6 attention layers found no fault, but there are 2 remarks.",
+        ),
+        (
+            "watch",
+            ("watch", "info"),
+            (
+                "May be promoted, with 1 finding to watch (confirmed) and 1 remark, "
+                "after 5 of 6 checks on 5 of 6 attention layers."
+            ),
+        ),
+        ("fail", ("fail", "fail"), "Do not promote: 2 findings fail the policy (all confirmed)."),
+        (
+            "fail",
+            ("fail", "watch"),
+            "Do not promote: 1 finding fails the policy (confirmed), beside 1 finding to watch (confirmed).",
+        ),
+        ("inconclusive", (), "Do not promote on this audit: it lacks what the policy requires."),
         (
             "inconclusive",
-            "info",
-            "Do not promote on this audit: it lacks what the policy requires.",
+            ("info",),
+            "Do not promote on this audit: it lacks what the policy requires, and has 1 remark.",
         ),
     ],
 )
-def test_the_headline_is_the_verdict_in_a_sentence(verdict, severity, headline):
-    """Its count is that of the findings, so the two cannot contradict each other."""
+def test_the_headline_is_verdict_certainty_and_remarks_in_a_sentence(verdict, severities, headline):
+    """Its counts are those of the findings, so that it never says that nothing was found above a list of remarks."""
     audit = example_audit()
-    findings = tuple(replace(finding, severity=severity) for finding in audit.findings)
+    findings = tuple(replace(f, severity=s) for f, s in zip(audit.findings, severities, strict=False))
     said = summary(replace(audit, verdict=verdict, findings=findings)).verdict
 
     assert headline == said.headline
     assert said.kind == verdict
+
+
+def test_the_headline_tells_confirmed_from_not_confirmed_and_waived():
+    """A waiver takes a finding out of the count and is counted itself."""
+    audit = example_audit()
+    first, second = audit.findings
+    untried = replace(first, confirmation=replace(first.confirmation, status="not_attempted"))
+    mixed = replace(audit, findings=(untried, second))
+    assert "with 2 findings to watch (1 confirmed), after" in summary(mixed).verdict.headline
+    waiver = {"rule": second.rule, "in_force": True}
+    excused = replace(mixed, policy=replace(audit.policy, waivers=(waiver,)))
+    assert "with 1 finding to watch (not confirmed) and 1 finding waived" in summary(excused).verdict.headline
+
+
+def test_the_first_page_of_print_is_one_page():
+    """What does not fit is counted, and said where it is."""
+    audit = example_audit()
+    many = tuple(Skipped(metric=f"m{n}", reason="no loss") for n in range(40))
+    page = summary(replace(audit, coverage=replace(audit.coverage, skipped=many)), medium="print")
+    assert len(page.unmeasured) == 6
+    assert page.unmeasured_note == "and 38 more, see Rules and audit.json"
 
 
 def test_what_was_not_measured_names_layers_metrics_checks_probes_and_remarks():

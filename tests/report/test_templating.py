@@ -22,6 +22,7 @@ LOCAL = {
     "section",
     "figure",
     "table",
+    "block",
 }  # what a metric's, a figure's and a table's template is handed by the one that includes it
 
 
