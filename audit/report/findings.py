@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-from audit.policy import waived
 from audit.report.anatomy import target_of, title_of
 from audit.report.blocks import Entry, EvidenceRow, FindingCard, Highlight, Row
 from audit.report.cells import why_absent
@@ -10,6 +9,7 @@ from audit.report.exhibits import pattern_anchor
 from audit.report.places import place
 from audit.report.wording import anchor, estimate, gist, number, sentence
 from audit.results import Audit, Evidence, Finding
+from audit.verdict import waived
 
 _ONE_LINE = 300  # characters
 

@@ -2,9 +2,9 @@
 
 from collections import Counter
 
-from audit.policy import waived
 from audit.report.wording import counted, listed
 from audit.results import Audit, Finding
+from audit.verdict import waived
 
 SETTLED = {"confirmed", "absolute"}  # states of a finding that leave nothing to be tried
 
