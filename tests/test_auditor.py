@@ -208,7 +208,7 @@ def test_without_a_network_the_result_is_the_same(audited, bert_tiny, tmp_path):
     _, folder = audited
     code = BLOCKED.format(proof="")
     subprocess.run([sys.executable, "-P", "-c", code, bert_tiny, tmp_path], check=True, capture_output=True)
-    (found,) = tmp_path.iterdir()
+    (found,) = store.published(tmp_path)
     assert without_provenance(found / "audit.json") == without_provenance(folder / "audit.json")
 
 

@@ -29,6 +29,10 @@ VERBS: Mapping[str, Verb] = {
         "audit.cli.prune:prune", "Write a smaller checkpoint without what an audit confirmed redundant."
     ),
     "report": Verb("audit.cli.report:report", "Draw the HTML and PDF of an audit again."),
+    "export": Verb(
+        "audit.cli.export:export",
+        "Write an audit as SARIF, JUnit XML, Markdown, CSV, Parquet; log it to MLflow.",
+    ),
     "compare": Verb("audit.cli.compare:compare", "Compare two audits, with the significance of each change."),
     "trend": Verb(
         "audit.cli.trend:trend", "Follow a series of audits: when findings appear, where metrics turn."
