@@ -38,6 +38,9 @@ VERBS: Mapping[str, Verb] = {
         "audit.cli.trend:trend", "Follow a series of audits: when findings appear, where metrics turn."
     ),
     "diagram": Verb("audit.cli.diagram:diagram", "Draw the trainability diagram of a configuration."),
+    "verify": Verb(
+        "audit.cli.verify:verify", "Check that report, attached JSON, digests and signature belong together."
+    ),
     "list": Verb("audit.cli.stored:list_audits", "List the audits of a store."),
     "show": Verb("audit.cli.stored:show", "Show one audit of a store."),
     "metrics": Verb("audit.cli.pieces:metrics", "List what can be measured."),

@@ -10,6 +10,7 @@ import click
 
 from audit import store as stores
 from audit.auditor import audit_checkpoint
+from audit.cli import signing
 from audit.cli.bars import progress_on
 from audit.cli.options import plan_options
 from audit.outcomes import VERDICT_CODES
@@ -27,6 +28,8 @@ SHOWN = 10  # findings on the terminal; the report has all
 @click.option("--adapter", type=click.Path(path_type=Path), help="A LoRA adapter folder, merged in memory.")
 @click.option("--policy", metavar="FILE", help="A policy in TOML, or the name of a shipped one.")
 @click.option("--no-pdf", is_flag=True, help="Write the HTML report only.")
+@signing.option
+@signing.passphrase_file
 @click.option("--force", is_flag=True, help="Measure again although this audit exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print audit.json and nothing else.")
 def run(
@@ -38,6 +41,8 @@ def run(
     no_pdf: bool,
     force: bool,
     as_json: bool,
+    key: Path | None,
+    passphrase_file: Path | None,
     **options: Any,
 ) -> int:
     """Audit CHECKPOINT: a model folder, a hub-cache snapshot or a GGUF file.
@@ -46,6 +51,7 @@ def run(
     the machine, 130 interrupted.
     """
     signal.signal(signal.SIGTERM, interrupt)
+    sign = signing.ready(key, passphrase_file)
     plan = Plan(**options)
     with progress_on(sys.stderr) as progress:
         audit = audit_checkpoint(
@@ -60,6 +66,8 @@ def run(
             command=shlex.join(["attnaudit", *sys.argv[1:]]),
         )
     folder = store / audit.audit_id
+    if sign:
+        sign(folder)
     if as_json:
         click.echo((folder / stores.AUDIT).read_text("utf-8"), nl=False)
     else:
