@@ -3,6 +3,7 @@
 import datetime as dt
 import re
 import shutil
+import subprocess
 import sys
 
 import pypdf
@@ -127,6 +128,14 @@ def test_a_signed_report_holds_and_says_by_whom(attnaudit, signed):
     ran = attnaudit("verify", signed)
     assert ran.code == 0, ran.out
     assert "signature of Common Name: A Reviewer covers the whole file" in ran.out
+
+
+def test_another_program_finds_the_signature_valid(signed):
+    """Poppler's."""
+    said = subprocess.run(["pdfsig", signed / PDF], capture_output=True, text=True, check=False).stdout
+    assert "Signature Type: ETSI.CAdES.detached" in said
+    assert "Signature is Valid" in said
+    assert "Total document signed" in said
 
 
 @pytest.mark.parametrize("where", ["pages", "attachment", "after"])
