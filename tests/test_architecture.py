@@ -25,7 +25,9 @@ def test_light_rooms_cost_no_import_of_torch(room):
     assert imported_by(f"import {room}").isdisjoint(HEAVY)
 
 
-@pytest.mark.parametrize("room", ["audit.report.rendering", "audit.report.redraw"])
+@pytest.mark.parametrize(
+    "room", ["audit.report.rendering", "audit.report.redraw", "audit.cli.export", "audit.cli.verify"]
+)
 def test_reports_see_results_only(room):
     """Neither torch nor transformers is loaded to draw a report."""
     assert imported_by(f"import {room}").isdisjoint({"torch", "transformers", "datasets"})
