@@ -21,9 +21,10 @@ from audit.progress import Progress
 from audit.protocol import apart, by_protocol
 from audit.request import Request
 from audit.results import Measurement, Null
-from audit.results.demographics import Skew
+from audit.results.demographics import Published, Skew
 from audit.results.subject import Coverage, LayerCoverage, Skipped, Subject
 from audit.similarity import Kernels
+from audit.skew.published.survey import survey_published
 from audit.skew.survey import survey_skew
 from audit.store import MEASUREMENTS
 
@@ -36,6 +37,7 @@ class Measured(NamedTuple):
     measurements: dict[str, dict[str, Measurement]]  # metric -> probe -> measurement
     nulls: dict[str, dict[str, Null]]
     skew: tuple[Skew, ...]
+    published: tuple[Published, ...]
     kernels: Kernels | None = None  # of the heads, where they were seen on the way
 
 
@@ -77,7 +79,13 @@ def measured(
         survey_skew(loaded, probe, layers=seen.layers, plan=asked.plan, progress=progress)
         for probe in asked.pairs
     )
-    return Measured(subject, coverage, measurements, all_nulls(ground, loaded), skew, seen.kernels)
+    scored = [
+        survey_published(loaded, probe, layers=seen.layers, plan=asked.plan, progress=progress)
+        for probe in asked.published
+    ]
+    skew += tuple(each.skew for each in scored if each.skew)
+    published = tuple(each.published for each in scored)
+    return Measured(subject, coverage, measurements, all_nulls(ground, loaded), skew, published, seen.kernels)
 
 
 def _by_metric(

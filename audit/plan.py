@@ -10,7 +10,11 @@ from audit.errors import UnusableInput, unknown_name
 from audit.identity import digest_of
 from audit.probes.files import looks_like_file, read_probe_file
 from audit.probes.pair_files import holds_pairs, read_pairs
+from audit.probes.published import kind_of, read_published
+from audit.probes.published.items import PublishedProbe
 from audit.results import Plan
+
+Fed = Probe | PairProbe | PublishedProbe
 
 _OUTSIDE = {"threads", "allow_pickle", "show_text", "confirm"}  # change what is said, not what is measured
 
@@ -18,7 +22,7 @@ _OUTSIDE = {"threads", "allow_pickle", "show_text", "confirm"}  # change what is
 def probes(plan: Plan) -> tuple[Probe, ...]:
     """The probes to feed: those named, or those that belong to the depth; demographic pairs come beside the latter."""
     known = catalog.probes()
-    names = [name for name in dict.fromkeys(plan.probes) if not _names_pairs(name)]
+    names = [name for name in dict.fromkeys(plan.probes) if not _names_pairs(name) and not kind_of(name)]
     if not names:
         return tuple(probe for probe in known.values() if plan.depth in probe.depths)
     named = tuple(
@@ -40,7 +44,16 @@ def pairs(plan: Plan) -> tuple[PairProbe, ...]:
     return named
 
 
+def published(plan: Plan) -> tuple[PublishedProbe, ...]:
+    """The published data sets to score: those named."""
+    named = tuple(read_published(name) for name in dict.fromkeys(plan.probes) if kind_of(name))
+    _refuse_twins([probe.name for probe in named])
+    return named
+
+
 def _names_pairs(name: str) -> bool:
+    if kind_of(name):
+        return False
     return name in catalog.pairs() or (looks_like_file(name) and holds_pairs(name))
 
 
@@ -65,7 +78,7 @@ def metrics(plan: Plan) -> tuple[Quantity, ...]:
     return tuple(metric for metric in catalog.metrics().values() if plan.depth in metric.depths)
 
 
-def record(plan: Plan, fed: Sequence[Probe | PairProbe]) -> dict[str, object]:
+def record(plan: Plan, fed: Sequence[Fed]) -> dict[str, object]:
     """`plan` as plain JSON values, probes by name: a path is provenance and says nothing about what was measured."""
     fields = dataclasses.asdict(plan) | {
         "probes": [probe.name for probe in fed],
@@ -77,7 +90,7 @@ def record(plan: Plan, fed: Sequence[Probe | PairProbe]) -> dict[str, object]:
 def measurement_id(
     checkpoint: Checkpoint,
     plan: Plan,
-    fed: Sequence[Probe | PairProbe],
+    fed: Sequence[Fed],
     measured: Sequence[Quantity],
     *,
     engine: Mapping[str, str],
@@ -96,7 +109,9 @@ def measurement_id(
     return digest_of([checkpoint.digest, adapter, texts, sampling, names, dict(engine)])
 
 
-def _content(probe: Probe | PairProbe) -> str:
+def _content(probe: Fed) -> str:
+    if isinstance(probe, PublishedProbe):
+        return digest_of([probe.kind, probe.pairs, probe.triples, probe.choices, dict(probe.genders)])
     if isinstance(probe, Probe):
         return digest_of([[document.id, document.text] for document in probe.documents()])
     return digest_of(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from audit.probes.published import kind_of
 from audit.request import Request, engine
 from audit.results import Plan, Provenance
 
@@ -29,8 +30,14 @@ def provenance(asked: Request, started: dt.datetime, seconds: float) -> Provenan
 
 def replay(plan: Plan) -> str:
     """The command that measures this again; paths stay placeholders, for they are no part of the audit."""
-    probes = tuple(Path(probe).name for probe in plan.probes)
+    probes = tuple(_named(probe) for probe in plan.probes)
     return shlex.join(["attnaudit", "run", "CHECKPOINT", *_options(dataclasses.replace(plan, probes=probes))])
+
+
+def _named(probe: str) -> str:
+    """A probe without the folder that it is in; what stands before a colon says of which kind it is."""
+    kind, colon, file = probe.rpartition(":") if kind_of(probe) else ("", "", probe)
+    return f"{kind}{colon}{Path(file).name}"
 
 
 def command_line(checkpoint: Path, plan: Plan, **others: Path | str | None) -> str:

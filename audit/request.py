@@ -12,6 +12,7 @@ from audit.definitions import PairProbe, Probe, Quantity
 from audit.identity import digest_of
 from audit.limits import checked
 from audit.policy import Policy
+from audit.probes.published.items import PublishedProbe
 from audit.results import Plan
 from audit.version import ENGINE
 
@@ -24,6 +25,7 @@ class Request(NamedTuple):
     policy: Policy
     probes: tuple[Probe, ...]
     pairs: tuple[PairProbe, ...]
+    published: tuple[PublishedProbe, ...]
     metrics: tuple[Quantity, ...]
     measurement_id: str
     audit_id: str
@@ -34,7 +36,8 @@ def request(checkpoint: Checkpoint, plan: Plan, policy: Policy, *, command: str)
     """Everything that can be known and refused before the model is loaded."""
     checked(plan)
     probes, pairs, metrics = planning.probes(plan), planning.pairs(plan), planning.metrics(plan)
-    fed: list[Probe | PairProbe] = [*probes, *pairs]
+    published = planning.published(plan)
+    fed: list[planning.Fed] = [*probes, *pairs, *published]
     measurement_id = planning.measurement_id(checkpoint, plan, fed, metrics, engine=engine())
     return Request(
         checkpoint,
@@ -42,6 +45,7 @@ def request(checkpoint: Checkpoint, plan: Plan, policy: Policy, *, command: str)
         policy,
         probes,
         pairs,
+        published,
         metrics,
         measurement_id,
         audit_id(measurement_id, policy, confirm=plan.confirm),

@@ -51,7 +51,14 @@ def run(
     stand = _stand(asked, progress)
     loaded, feeds, here = stand.loaded, stand.feeds, stand.here
     if before:
-        known = Measured(before.subject, before.coverage, before.measurements, before.nulls, before.skew)
+        known = Measured(
+            before.subject,
+            before.coverage,
+            before.measurements,
+            before.nulls,
+            before.skew,
+            before.published,
+        )
     else:
         known = measured(asked, loaded, feeds, stand.unfed, folder=folder, kept=kept, progress=progress)
     layers, history = known.coverage.layers, trained(asked.checkpoint.training)
@@ -87,7 +94,7 @@ def run(
         audit_id=asked.audit_id,
         measurement_id=asked.measurement_id,
         subject=known.subject,
-        plan=planning.record(asked.plan, (*asked.probes, *asked.pairs)),
+        plan=planning.record(asked.plan, (*asked.probes, *asked.pairs, *asked.published)),
         policy=record,
         provenance=provenance(asked, started, time.monotonic() - clock),
         coverage=known.coverage,
@@ -102,6 +109,7 @@ def run(
         nulls=known.nulls,
         trainability=here,
         skew=known.skew,
+        published=known.published,
         drop_curves=dropped,
         training=history,
         diagnosis=diagnose(findings, here, history),

@@ -13,6 +13,7 @@ from audit.auditor import audit_checkpoint
 from audit.errors import AuditError, MachineFault, UnusableInput, is_panic
 from audit.outcomes import VERDICT_CODES
 from audit.probes.files import looks_like_file
+from audit.probes.published import READERS
 from audit.progress import Advance
 from audit.results import Audit, Plan
 from audit.store import Fence
@@ -78,7 +79,10 @@ def _plan(run: Run, root: Path) -> Plan:
 
 
 def _probe(name: str, root: Path) -> str:
-    """A probe's file below the root, its columns mapped as the name says; the name of a shipped one as it is."""
+    """A probe's file below the root, its kind said and its columns mapped as the name does; a shipped one's name."""
+    kind, colon, file = name.partition(":")
+    if colon and kind in READERS:
+        return f"{kind}:{resolved(file, root=root, what='probe')}"
     if not looks_like_file(name):
         return name
     file, colon, columns = name.partition(":")

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from audit import catalog
+from audit.probes.published import FILES
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
 
@@ -31,7 +32,7 @@ def rules(*, as_json: bool) -> int:
 @click.command()
 @_json
 def probes(*, as_json: bool) -> int:
-    """List what can be fed: name, one line, size, licence."""
+    """List what can be fed: name, one line, size, licence; published data sets by their kind."""
     rows = [
         (p.name, p.summary, str(len(p.documents())), ", ".join(p.depths) or "on request", p.licence)
         for p in catalog.probes().values()
@@ -45,6 +46,16 @@ def probes(*, as_json: bool) -> int:
             p.licence,
         )
         for p in catalog.pairs().values()
+    ]
+    rows += [
+        (
+            f"{kind}:FILE",
+            f"scores of the published data set, from your copy: {files}",
+            "yours",
+            "on request",
+            "of the data set",
+        )
+        for kind, files in FILES.items()
     ]
     return _listed(
         ("name", "summary", "documents or terms", "fed at depth", "licence"), rows, as_json=as_json

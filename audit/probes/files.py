@@ -95,12 +95,17 @@ def _split(spec: str) -> tuple[Path, str]:
 
 def check_file(path: Path) -> None:
     """Raises unless `path` is a file that is not empty and whose kind can be read."""
+    if path.is_file() and path.suffix.lower() not in READERS:
+        raise UnusableInput(f"probe file {path.name!r}: the name must end in one of {' '.join(READERS)}")
+    check_readable(path)
+
+
+def check_readable(path: Path) -> None:
+    """Raises unless `path` is a file that is not empty."""
     if not path.is_file():
         raise UnusableInput(
             f"probe file {str(path)!r} does not exist; give a file or a name from `attnaudit probes`"
         )
-    if path.suffix.lower() not in READERS:
-        raise UnusableInput(f"probe file {path.name!r}: the name must end in one of {' '.join(READERS)}")
     try:
         with path.open("rb") as content:
             first = content.read(1)

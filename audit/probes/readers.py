@@ -64,14 +64,19 @@ def read_jsonl(path: Path, wanted: Collection[str]) -> Table:
     return Table(tuple(columns), rows)
 
 
-def read_csv(path: Path, wanted: Collection[str]) -> Table:
-    """Comma-separated values with a header line; every value is taken as text, `NA` and numbers included."""
-    header, empty = _csv_start(path)
+def read_csv(path: Path, wanted: Collection[str], *, separator: str = ",") -> Table:
+    """Separated values with a header line; every value is taken as text, `NA` and numbers included."""
+    header, empty = _csv_start(path, separator)
     if empty:
         return Table(header, [])
     converters = dict.fromkeys(range(len(header)), str)
     table = _load(
-        datasets.Dataset.from_csv, path, encoding="utf-8-sig", converters=converters, na_filter=False
+        datasets.Dataset.from_csv,
+        path,
+        encoding="utf-8-sig",
+        converters=converters,
+        na_filter=False,
+        sep=separator,
     )
     if len(table.column_names) != len(header):  # the surplus was taken for row labels
         raise UnusableInput(
@@ -117,11 +122,11 @@ def _json_object(path: Path, number: int, line: str) -> dict[str, Any]:
     return record
 
 
-def _csv_start(path: Path) -> tuple[tuple[str, ...], bool]:
+def _csv_start(path: Path, separator: str) -> tuple[tuple[str, ...], bool]:
     """The names of the columns, and whether nothing follows them."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as lines:
-            header = tuple(next(filter(None, csv.reader(lines)), ()))
+            header = tuple(next(filter(None, csv.reader(lines, delimiter=separator)), ()))
             empty = not any(line.strip() for line in lines)
     except (csv.Error, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from error

@@ -16,6 +16,7 @@ from audit.report.nulls import nulls
 from audit.report.page import Page
 from audit.report.people import people
 from audit.report.places import map_of_layers, name_of
+from audit.report.published import published
 from audit.report.redundancy import redundancy
 from audit.report.summary import summary
 from audit.report.trainability import section_of
@@ -59,6 +60,7 @@ def page_of(audit: Audit, folder: Path, *, medium: Medium, created: str) -> Page
         further_note=_further_note(rest, medium),
         redundancy=redundancy(audit, folder, medium=medium, shown=shown),
         people=people(audit, medium=medium),
+        published=published(audit, medium=medium),
         training=training(audit, medium=medium),
         anatomy=_anatomy(audit, folder, shown, medium=medium, defined=defined),
         methods=appendix.methods(audit, defined=defined),

@@ -19,6 +19,7 @@ from audit.report.blocks import (
     TrainingBlock,
 )
 from audit.report.causes import CauseBlock
+from audit.report.published import PublishedSet
 from audit.report.redundancy_blocks import RedundancyBlock
 
 
@@ -47,6 +48,7 @@ class Page:
     further_note: str
     redundancy: RedundancyBlock
     people: PeopleBlock
+    published: tuple[PublishedSet, ...]
     training: TrainingBlock
     anatomy: Anatomy
     methods: tuple[MethodBlock, ...]

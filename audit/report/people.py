@@ -26,6 +26,7 @@ _CLAIMS = (
         "data sets of this kind have been criticised for it (Blodgett et al. 2021).",
     ),
 )
+_PRONOUNS = "received_from_pronoun"  # the quantity of data sets in which pronouns are told apart
 _VERDICTS = {
     "skew found": "Skew found",
     "none found": "None found",
@@ -128,7 +129,7 @@ def _axis(skew: Skew, axis: SkewAxis, *, medium: Medium) -> PeopleAxis:
         anchor=anchor("people", f"{skew.probe}-{axis.name}"),
         title=axis.title,
         verdict=sentence(f"{_VERDICTS[axis.verdict]}: {axis.reason}"),
-        facts=tuple(_facts(axis)),
+        facts=tuple(_facts(skew, axis)),
         heads=_heads(skew, shown) if shown else None,
         heads_note=""
         if axis.found
@@ -139,20 +140,17 @@ def _axis(skew: Skew, axis: SkewAxis, *, medium: Medium) -> PeopleAxis:
     )
 
 
-def _facts(axis: SkewAxis) -> Iterator[Row]:
+def _facts(skew: Skew, axis: SkewAxis) -> Iterator[Row]:
     if axis.pairs:
         yield Row(label="Matched", text=", ".join(f"{one} – {two}" for one, two in axis.pairs) + ".")
-    yield Row(
-        label="Fed",
-        text=f"{counted(axis.sentences, 'sentence')} of {counted(axis.templates, 'template')}; {axis.unmatched} terms "
-        f"without a counterpart and {axis.unknown} unknown to the tokenizer were left out; the groups differ by "
-        f"{number(abs(axis.imbalance))} standard deviations in the rank of their tokens.",
-    )
+    pronouns = _PRONOUNS in skew.quantities
+    yield Row(label="Fed", text=_fed_pronouns(axis) if pronouns else _fed(axis))
     if axis.output is not None:
+        over = "on average" if pronouns else "between the groups on average over templates"
         yield Row(
             label="What the model says",
-            text=f"The {axis.output.measure} differs by {number(axis.output.difference)} nats between the groups on average "
-            f"over templates; labels drawn at random give {number(axis.output.chance)}"
+            text=f"The {axis.output.measure} differs by {number(axis.output.difference)} nats {over}; "
+            f"labels drawn at random give {number(axis.output.chance)}"
             + ("." if axis.output.p is None else f" (p = {number(axis.output.p)})."),
         )
         if axis.output.equalised is not None:
@@ -164,6 +162,22 @@ def _facts(axis: SkewAxis) -> Iterator[Row]:
     elif axis.output_absent:
         yield Row(label="What the model says", text=sentence(f"not measured: {axis.output_absent}"))
     yield Row(label="Limits", text=sentence(axis.limits))
+
+
+def _fed(axis: SkewAxis) -> str:
+    return (
+        f"{counted(axis.sentences, 'sentence')} of {counted(axis.templates, 'template')}; {axis.unmatched} terms "
+        f"without a counterpart and {axis.unknown} unknown to the tokenizer were left out; the groups differ by "
+        f"{number(abs(axis.imbalance))} standard deviations in the rank of their tokens."
+    )
+
+
+def _fed_pronouns(axis: SkewAxis) -> str:
+    return (
+        f"{counted(axis.sentences, 'sentence')} in pairs that differ in the pronoun, {axis.terms} occupations or more of "
+        "either stereotype. Compared is what an occupation receives from the pronoun that fits its stereotype and from "
+        f"the other one; {counted(axis.unmatched, 'pair')} in which they are not marked clearly were left out."
+    )
 
 
 def _heads(skew: Skew, heads: tuple[SkewedHead, ...]) -> Table:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from audit.results.causes import Diagnosis
-from audit.results.demographics import Skew
+from audit.results.demographics import Published, Skew
 from audit.results.redundancy import DropCurve
 from audit.results.subject import Coverage, Subject
 from audit.results.trainability import Trainability
@@ -224,5 +224,6 @@ class Audit:
     trainability: Trainability | None = None  # before training; None where the coverage says why not
     drop_curves: tuple[DropCurve, ...] = ()  # none where no ablation was asked for
     skew: tuple[Skew, ...] = ()  # none where no demographic probe was fed
+    published: tuple[Published, ...] = ()  # scores of the data sets that were named
     training: Training | None = None  # None where no record stands with the checkpoint
     diagnosis: tuple[Diagnosis, ...] = ()  # findings by what they are put down to

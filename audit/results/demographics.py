@@ -72,3 +72,43 @@ class Skew:
     level: float  # share of the skews found that may be false
     axes: tuple[SkewAxis, ...]
     absent: str | None = None  # why nothing was measured
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedScore:
+    """One score of a published data set: percent, but for a total effect."""
+
+    name: Literal[
+        "preference",  # pairs whose stereotypical sentence is likelier; 50 is none
+        "stereotype",  # the same over pairs that show a stereotype, ties left out
+        "anti_stereotype",  # over pairs that go against one
+        "lms",  # how often a sentence that makes sense is likelier than an unrelated one
+        "ss",  # how often the stereotype is likelier than its opposite; 50 is none
+        "icat",  # both in one: 100 is a model that speaks well and prefers neither
+        "total_effect",  # of the other pronoun on the odds of two ways to go on, less one
+        "effect_direction",  # how often that effect goes the stereotypical way; 50 is none
+    ]
+    group: str  # "all", or what is reported apart, e.g. a bias type
+    value: float
+    low: float | None  # 95% interval; None where there are too few observations or they do not differ
+    high: float | None
+    n: int  # items
+    observations: int  # clusters of items that the interval rests on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """What the scorer of a published data set says of the model's output."""
+
+    probe: str  # name of the user's file
+    kind: Literal["crows_pairs", "stereoset", "winobias", "winogender"]
+    title: str
+    measure: str  # how sentences were scored, in words
+    observation: str  # what the interval counts as one, plural
+    items: int  # of the file, those that cannot be scored included
+    fed: int  # items scored
+    unscored: dict[str, int]  # why -> items
+    scores: tuple[PublishedScore, ...]
+    limits: str
+    reference: str
+    absent: str | None = None  # why nothing was scored

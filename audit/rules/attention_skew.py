@@ -53,6 +53,8 @@ def _consequence(axis: SkewAxis, *, leans: bool) -> str:
     if not leans:
         return "what the model predicts does not differ between the groups beyond chance"
     carrying = [head for head in axis.heads if head.carries_low is not None and head.carries_low > 0]
+    if not carrying and all(head.carries is None for head in axis.heads):
+        return "what the model predicts differs too; what these heads carry of it was not measured"
     if not carrying:
         return "what the model predicts differs too, but none of these heads was seen to carry it"
     most = max(carrying, key=lambda head: head.carries or 0.0)

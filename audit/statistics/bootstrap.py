@@ -87,6 +87,11 @@ def studentised_interval(values: Array, *, seed: int, level: float = 0.95, resam
     return Interval(value, low, high, counts.reshape(values.shape[1:]))
 
 
+def resampled_means(values: Array, *, seed: int, resamples: int = 2000) -> Array:
+    """Means over resampled documents, [resample, ...] of [document, ...]: for intervals of a function of several means."""
+    return np.asarray(np.tensordot(_draws(len(values), resamples, seed), values, axes=1))
+
+
 def _groups(counts: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """Indices of the cells that are defined on equally many documents, `CELLS` at a time."""
     for count in np.unique(counts[counts > 0]):
