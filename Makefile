@@ -9,7 +9,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: venv inputs demo test check tests sweep faults chaos figures bench image-steps wheel clean
+.PHONY: venv inputs demo test check tests sweep faults series chaos figures bench image-steps wheel clean
 
 venv: .venv/ready
 
@@ -57,6 +57,10 @@ sweep: venv
 # The auditor audited: faults planted in three models, how many of them it finds, and what it says of untouched ones.
 faults: venv inputs
 	$(BIN)/python -m tests.faults
+
+# Tiny GPTs trained at a sane and a far too high learning rate: does the audit of their checkpoints warn early enough?
+series: venv
+	$(BIN)/python -m tests.series
 
 # Audits through the queue while children, workers, scheduler and server are killed at random.
 chaos: venv inputs

@@ -40,7 +40,7 @@ def audit_batch(
     started, clock = dt.datetime.now(dt.UTC), time.monotonic()
     rows = []
     for item in manifest.items:
-        rows.append(_row(item, store=store, pdf=pdf, force=force, progress=progress, command=command))
+        rows.append(audited(item, store=store, pdf=pdf, force=force, progress=progress, command=command))
         told(rows[-1])
     batch = batch_of(
         manifest.name, rows, started=started.isoformat(timespec="seconds"), seconds=time.monotonic() - clock
@@ -48,7 +48,16 @@ def audit_batch(
     return Batched(batch, publish_batch(batch, store, pdf=pdf))
 
 
-def _row(item: Item, *, store: Path, pdf: bool, force: bool, progress: Progress | None, command: str) -> Row:
+def audited(
+    item: Item,
+    *,
+    store: Path,
+    pdf: bool,
+    force: bool,
+    progress: Progress | None,
+    command: str | None = None,
+) -> Row:
+    """What became of one checkpoint: a row of its audit in `store`, or of why there is none. Raises nothing."""
     try:
         audit = audit_checkpoint(
             item.checkpoint,

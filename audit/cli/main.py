@@ -37,6 +37,9 @@ VERBS: Mapping[str, Verb] = {
     "trend": Verb(
         "audit.cli.trend:trend", "Follow a series of audits: when findings appear, where metrics turn."
     ),
+    "series": Verb(
+        "audit.cli.series:series", "Audit the checkpoints of one training, and warn of a collapse to come."
+    ),
     "diagram": Verb("audit.cli.diagram:diagram", "Draw the trainability diagram of a configuration."),
     "verify": Verb(
         "audit.cli.verify:verify", "Check that report, attached JSON, digests and signature belong together."

@@ -24,9 +24,14 @@ class _Draft(NamedTuple):
     turns: tuple[Tested, ...]  # of the mean, one cell each
 
 
-def courses(entries: Sequence[Entry], probes: Sequence[str]) -> dict[str, dict[str, Course]]:
-    """Every metric that all measured, on every probe that all were fed; tests are corrected all together."""
-    drafts = list(_drafts(entries, probes))
+def courses(
+    entries: Sequence[Entry], samples: Sequence[Samples], probes: Sequence[str]
+) -> dict[str, dict[str, Course]]:
+    """Every metric that all measured, on every probe that all were fed; tests are corrected all together.
+
+    `samples` are the entries' own. Where weights are not finite a metric was measured and has no number: a gap.
+    """
+    drafts = list(_drafts(entries, samples, probes))
     q = iter(corrected([turn.p for draft in drafts for turn in draft.turns]))
     found: dict[str, dict[str, Course]] = {}
     for draft in drafts:
@@ -38,8 +43,7 @@ def courses(entries: Sequence[Entry], probes: Sequence[str]) -> dict[str, dict[s
     return found
 
 
-def _drafts(entries: Sequence[Entry], probes: Sequence[str]) -> Iterator[_Draft]:
-    samples = [Samples(entry.folder) for entry in entries]
+def _drafts(entries: Sequence[Entry], samples: Sequence[Samples], probes: Sequence[str]) -> Iterator[_Draft]:
     for metric, by_probe in sorted(entries[0].audit.measurements.items()):
         for probe in (*probes, WEIGHTS):
             if probe in by_probe and all(probe in e.audit.measurements.get(metric, {}) for e in entries):

@@ -84,11 +84,21 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedLoss:
+    """How the training loss stood at a checkpoint, by the record beside it: medians of five logged lines."""
+
+    at: int  # step of training of the last line
+    last: float | None  # None where it was not finite any more
+    lowest: float | None  # so far
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One audit of a series."""
 
     label: str
     side: Side
+    loss: RecordedLoss | None = None  # None where no record stands with the checkpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +148,42 @@ class FindingCourse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """A quantity through the series: of the layer (mean over its heads) where it is furthest, one point per step."""
+
+    metric: str
+    probe: str
+    end: Literal["lowest", "highest"]
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sign:
+    """A number that a warning rests on, of the warning's layer: at the first step and at the one that warns."""
+
+    metric: str
+    probe: str
+    first: Point
+    now: Point
+    threshold: float
+    direction: Literal["above", "below"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """A collapse that the series warns of."""
+
+    kind: Literal["entropy collapse", "rank collapse"]
+    step: int  # the first that warns
+    steps: tuple[int, ...]  # all that do
+    layer: int  # where it is furthest at the first
+    signs: tuple[Sign, ...]
+    statement: str
+    why: str  # these numbers are a sign of it
+    references: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trend:
     """Everything a series of audits says."""
 
@@ -148,3 +194,8 @@ class Trend:
     methods: dict[str, MethodRecord]
     findings: tuple[FindingCourse, ...]  # in order of first appearance
     remarks: tuple[str, ...]
+    warnings: tuple[Alarm, ...] = ()  # of a collapse to come, in order of their first steps
+    drifts: tuple[Drift, ...] = ()
+    moved: tuple[
+        float | None, ...
+    ] = ()  # ||W - W_0|| / ||W_0|| per step, all weights; none where they were not read

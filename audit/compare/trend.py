@@ -4,16 +4,24 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
+from audit.compare.alarms import alarms, unmeasured
 from audit.compare.comparable import refuse_strangers, shared_probes
 from audit.compare.comparing import SCHEMA, entry_at, side
 from audit.compare.courses import courses
+from audit.compare.layer_means import LayerMeans
+from audit.compare.losses import recorded_loss
 from audit.compare.records import FindingCourse, Step, Trend
+from audit.compare.samples import Samples
 from audit.errors import NotComparable, UnusableInput
 from audit.results import Audit
 
 
-def trend(folders: Sequence[Path]) -> Trend:
-    """What the audits in `folders` say one after the other. Raises NotComparable where that means nothing."""
+def trend(folders: Sequence[Path], *, moved: Sequence[float | None] = (), told: Sequence[str] = ()) -> Trend:
+    """What the audits in `folders` say one after the other. Raises NotComparable where that means nothing.
+
+    `moved` is how far the weights went from the first checkpoint's, per folder, where somebody read them; `told` are
+    remarks of whoever made the audits.
+    """
     if len(folders) < 2:
         raise UnusableInput(
             f"a trend needs two audits or more, {len(folders)} given: name their folders in order"
@@ -26,19 +34,26 @@ def trend(folders: Sequence[Path]) -> Trend:
         except NotComparable as error:
             raise NotComparable(f"audits {audits[0].audit_id} and {other.audit_id}: {error}") from None
     probes = [probe for probe in shared_probes(audits[0], audits[1]) if _everywhere(probe, audits)]
-    found = courses(entries, probes)
+    samples = [Samples(entry.folder) for entry in entries]
+    found = courses(entries, samples, probes)
     if not found:
         raise NotComparable("not comparable: no metric has a number in all of the audits")
+    means = LayerMeans(entries, samples, probes) if _same_layers(audits) else None
+    steps = tuple(
+        Step(label=label, side=side(audit), loss=recorded_loss(audit))
+        for label, audit in zip(_labels(audits), audits, strict=True)
+    )
     return Trend(
         schema_version=SCHEMA,
-        steps=tuple(
-            Step(label=label, side=side(audit)) for label, audit in zip(_labels(audits), audits, strict=True)
-        ),
+        steps=steps,
         probes=tuple(probes),
         courses=found,
         methods={name: audits[-1].methods[name] for name in found if name in audits[-1].methods},
         findings=tuple(_findings(audits)),
-        remarks=tuple(_remarks(audits)),
+        remarks=(*told, *_remarks(audits), *([gap] if means and (gap := unmeasured(means)) else [])),
+        warnings=tuple(sorted(alarms(means, steps), key=lambda alarm: alarm.step)) if means else (),
+        drifts=tuple(means.drifts()) if means else (),
+        moved=tuple(moved),
     )
 
 
@@ -89,7 +104,10 @@ def _mildest_first(finding: object) -> int:
 
 def _remarks(audits: Sequence[Audit]) -> Iterator[str]:
     if not _same_layers(audits):
-        yield "the audits do not have the same layers: means are over other layers, findings go by rule and not by place"
+        yield (
+            "the audits do not have the same layers: means are over other layers, findings go by rule and not by place, "
+            "and nothing is warned of"
+        )
     for what, values in (
         ("policy", [audit.policy.digest[:8] for audit in audits]),
         ("precision", [audit.provenance.dtype for audit in audits]),

@@ -5,6 +5,7 @@ from typing import Final
 
 from markupsafe import Markup
 
+from audit.compare.alarms import ALIKE, FROZEN, GROWN, TURNING
 from audit.compare.records import Course, FindingCourse, Point, Trend, Turn
 from audit.report import templating
 from audit.report.blocks import Figure, Medium, Row, Table, VerdictBlock
@@ -15,6 +16,7 @@ from audit.report.pdf import set_in_child
 from audit.report.scales import Scale
 from audit.report.trend_charts import Mark, course
 from audit.report.trend_page import TrendPage
+from audit.report.trend_warnings import drift_figures, drift_note, drift_table, warned, warning_blocks
 from audit.report.wording import counted, estimate, number, sentence
 from audit.version import ENGINE
 
@@ -31,6 +33,13 @@ METHOD: Final = (
         "Hochberg over all metrics, probes and steps (q at most 0.05), the interval leaves out zero, and the difference is more than 1% of the metric's standard deviation over heads or layers."
     ),
     "A finding is the same from audit to audit where its rule and its place are.",
+    (
+        "Entropy collapse is warned of where, in one layer (mean over its heads), the 95% intervals over texts say that scores "
+        f"spread more than {TURNING:g} times as far as what freezes random ones, that entropy is below {FROZEN} of the possible "
+        f"and that the spread is more than {GROWN} times that of the first audit. Rank collapse where the mean token cosine is "
+        f"above {ALIKE} here and in the audit before, with and without sinks, and its distance from 1 has halved. No warning "
+        "looks at the loss, and none is given with less than 16 texts."
+    ),
 )
 
 
@@ -68,13 +77,17 @@ def page_of(trend: Trend, *, medium: Medium) -> TrendPage:
         style=Markup(style),  # noqa: S704 - our own style sheet
         content_policy=templating.content_policy(style),
         verdict=VerdictBlock(
-            kind=last.side.verdict,
-            word=f"{last.side.verdict} at {last.label}",
+            kind="watch" if trend.warnings and last.side.verdict == "pass" else last.side.verdict,
+            word="warning" if trend.warnings else f"{last.side.verdict} at {last.label}",
             headline=headline(trend),
             meaning=f"{counted(len(trend.steps), 'audit')}, on {', '.join(trend.probes) or 'no text'}. "
             f"{counted(len(turns), 'mean')} turned from one audit to the next.",
         ),
+        warnings=warning_blocks(trend),
         steps=_steps(trend),
+        drift=drift_table(trend, medium),
+        drift_figures=drift_figures(trend, medium),
+        drift_note=drift_note(trend),
         remarks=tuple(sentence(remark) for remark in trend.remarks),
         findings=_findings(trend, shown) if shown else None,
         findings_note=_more(len(trend.findings) - len(shown), "finding"),
@@ -94,8 +107,8 @@ def headline(trend: Trend) -> str:
         f"{verdicts[0]} all along" if len(set(verdicts)) == 1 else f"from {verdicts[0]} to {verdicts[-1]}"
     )
     if not late:
-        return f"No finding appeared after the first audit; {course_of}."
-    return f"{counted(len(late), 'finding')} appeared on the way, the first at {trend.steps[late[0].first].label}; {course_of}."
+        return f"{warned(trend)}No finding appeared after the first audit; {course_of}."
+    return f"{warned(trend)}{counted(len(late), 'finding')} appeared on the way, the first at {trend.steps[late[0].first].label}; {course_of}."
 
 
 def turns_of(trend: Trend) -> list[tuple[str, str, Course, Turn]]:

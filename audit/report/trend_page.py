@@ -4,8 +4,19 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from audit.report.blocks import Medium, Table, VerdictBlock
+from audit.report.blocks import Figure, Medium, Table, VerdictBlock
 from audit.report.comparison_page import MetricBlock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarningBlock:
+    """A collapse that is warned of."""
+
+    title: str
+    statement: str
+    why: str
+    seen: str  # at which checkpoints
+    source: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +33,11 @@ class TrendPage:
     style: Markup
     content_policy: str
     verdict: VerdictBlock
+    warnings: tuple[WarningBlock, ...]
     steps: Table
+    drift: Table | None
+    drift_figures: tuple[Figure, ...]
+    drift_note: str
     remarks: tuple[str, ...]
     findings: Table | None
     findings_note: str
