@@ -34,6 +34,7 @@ def page_of(audit: Audit, folder: Path, *, medium: Medium, created: str) -> Page
     shown, rest = findings[: CARDS[medium]], findings[CARDS[medium] :]
     defined = cited(shown) if medium == "print" else frozenset(audit.methods)
     style = templating.style_of(medium)
+    script = templating.script_of("report") if medium == "screen" else ""
     name = name_of(audit.provenance.path)
     verdict = audit.verdict.upper()
     return Page(
@@ -47,7 +48,8 @@ def page_of(audit: Audit, folder: Path, *, medium: Medium, created: str) -> Page
         description=f"Verdict {verdict} under policy {audit.policy.name}; audit {audit.audit_id}.",
         generator=f"attention-audit {audit.provenance.versions.get('attention-audit', '')}".strip(),
         style=Markup(style),  # noqa: S704 - our own style sheet
-        content_policy=templating.content_policy(style),
+        script=Markup(f"<script>{script}</script>" if script else ""),  # noqa: S704 - our own script
+        content_policy=templating.content_policy(style, script or None),
         contents=_contents(audit, shown),
         left_out=left_out(audit, defined=defined) if medium == "print" else (),
         summary=summary(audit, medium=medium),

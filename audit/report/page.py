@@ -37,6 +37,7 @@ class Page:
     description: str
     generator: str
     style: Markup
+    script: Markup  # empty in print
     content_policy: str
     contents: tuple[Entry, ...]
     left_out: tuple[Row, ...]  # of a digest, and where it is found
