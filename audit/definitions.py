@@ -12,6 +12,7 @@ from audit.results import (
     Values,
 )
 from audit.results.demographics import Skew
+from audit.results.reach import Reach
 from audit.results.subject import Coverage, Subject
 from audit.results.trainability import Trainability
 from audit.results.training import Training
@@ -95,6 +96,7 @@ class Case:
     trainability: Trainability | None = None  # before training; None where the coverage says why not
     skew: tuple[Skew, ...] = ()
     training: Training | None = None  # as recorded beside the weights, if it is
+    reach: Reach | None = None  # None where the depth does not measure it
 
     def texts(self) -> tuple[str, ...]:
         """Probes made of natural text: judgements of behaviour rest on these, never on the random control."""

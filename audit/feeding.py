@@ -57,6 +57,16 @@ def most_like_prose(asked: Request, feeds: Sequence[Feed]) -> Probe | None:
     return next((probe for probe in texts if probe.name == "prose"), next(iter(texts), None))
 
 
+def longest_text(asked: Request, feeds: Sequence[Feed]) -> Feed | None:
+    """Of the text probes the one with the longest windows; None where no text is fed."""
+    texts = [
+        fed
+        for probe, fed in zip(asked.probes, feeds, strict=False)
+        if probe.name == fed.name and needs_tokenizer(probe)
+    ]
+    return max(texts, key=lambda fed: (fed.batches[0].input_ids.shape[1], fed.documents), default=None)
+
+
 def texts_of(asked: Request, loaded: LoadedModel, feeds: Sequence[Feed]) -> Texts:
     """Those fed, and as many of other documents to experiment on."""
     more = dataclasses.replace(asked.plan, samples=2 * asked.plan.samples)

@@ -18,6 +18,7 @@ from audit.results import (
     Severity,
 )
 from audit.results.demographics import Skew
+from audit.results.reach import Reach
 from audit.results.subject import Coverage, Subject
 from audit.results.trainability import Trainability
 from audit.results.training import Training
@@ -49,6 +50,7 @@ def judge(
     trainability: Trainability | None = None,
     skew: tuple[Skew, ...] = (),
     training: Training | None = None,
+    reach: Reach | None = None,
 ) -> Judged:
     """Findings in order of severity, layer and head; one check per rule; `reproduce` is the command to see it again."""
     findings: list[Finding] = []
@@ -65,6 +67,7 @@ def judge(
             trainability=trainability,
             skew=skew,
             training=training,
+            reach=reach,
         )
         judgement = rule.judge(case)
         checks.append(_check(rule, judgement))

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from audit.errors import NothingObserved
-from audit.feeding import cut, most_like_prose, probe_coverage
+from audit.feeding import cut, longest_text, most_like_prose, probe_coverage
 from audit.gradients import Gradients
+from audit.interventions.reach import reach
 from audit.measure import WEIGHTS, Recorder, Table, not_finite, skipped, summarised, weighed
 from audit.models.coverage import observed, survey
 from audit.models.loading import LoadedModel
@@ -22,6 +23,7 @@ from audit.protocol import apart, by_protocol
 from audit.request import Request
 from audit.results import Measurement, Null
 from audit.results.demographics import Published, Skew
+from audit.results.reach import Reach
 from audit.results.subject import Coverage, LayerCoverage, Skipped, Subject
 from audit.similarity import Kernels
 from audit.skew.published.survey import survey_published
@@ -38,6 +40,7 @@ class Measured(NamedTuple):
     nulls: dict[str, dict[str, Null]]
     skew: tuple[Skew, ...]
     published: tuple[Published, ...]
+    reach: Reach | None = None  # at depth full
     kernels: Kernels | None = None  # of the heads, where they were seen on the way
 
 
@@ -85,7 +88,25 @@ def measured(
     ]
     skew += tuple(each.skew for each in scored if each.skew)
     published = tuple(each.published for each in scored)
-    return Measured(subject, coverage, measurements, all_nulls(ground, loaded), skew, published, seen.kernels)
+    return Measured(
+        subject,
+        coverage,
+        measurements,
+        all_nulls(ground, loaded),
+        skew,
+        published,
+        _reach(asked, loaded, feeds, progress),
+        seen.kernels,
+    )
+
+
+def _reach(asked: Request, loaded: LoadedModel, feeds: Sequence[Feed], progress: Progress) -> Reach | None:
+    if asked.plan.depth != "full":
+        return None
+    with progress.stage("reach", 1) as advance:
+        made = reach(loaded, longest_text(asked, feeds), seed=asked.plan.seed)
+        advance(1)
+    return made
 
 
 def _by_metric(

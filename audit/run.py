@@ -58,6 +58,7 @@ def run(
             before.nulls,
             before.skew,
             before.published,
+            before.reach,
         )
     else:
         known = measured(asked, loaded, feeds, stand.unfed, folder=folder, kept=kept, progress=progress)
@@ -72,6 +73,7 @@ def run(
         trainability=here,
         skew=known.skew,
         training=history,
+        reach=known.reach,
     )
     texts = texts_of(asked, loaded, feeds) if asked_for(asked.plan) else Texts(feeds, ())
     taken_out = confirmed(asked.plan, loaded, layers, texts, judged.findings, progress=progress)
@@ -112,6 +114,7 @@ def run(
         published=known.published,
         drop_curves=dropped,
         training=history,
+        reach=known.reach,
         diagnosis=diagnose(findings, here, history),
     )
 

@@ -100,7 +100,13 @@ def test_a_rule_that_needs_two_metrics_does_not_pass_on_one():
 def test_every_rule_says_which_numbers_it_needs(rule):
     """Else cells without a number would go uncounted; others count tensors, layers or axes, or judge the configuration."""
     needs = catalog.rules()[rule].reads
-    untrained = {"init_rank_collapse", "init_entropy_collapse", "norm_placement", "undertrained_positions"}
+    untrained = {
+        "init_rank_collapse",
+        "init_entropy_collapse",
+        "norm_placement",
+        "undertrained_positions",
+        "long_range_forgetting",
+    }
     assert (
         needs
         or rule

@@ -41,10 +41,33 @@ def learned_positions(model: PreTrainedModel) -> Positions:
     Training makes neighbours alike; rows as drawn have a cosine of 1/sqrt(width) about 0. Where the rows of a table
     are not alike in the main there is nothing to tell them apart by, and no run is named.
     """
+    table = position_table(model)
+    return Positions(0, ()) if table is None else Positions(len(table), _as_drawn(table.double()))
+
+
+def position_table(model: PreTrainedModel) -> Tensor | None:
+    """The first table of absolute positions that is a module of its own, [position, width]; None where there is none."""
     for name, module in model.named_modules():
         if isinstance(module, nn.Embedding) and _TABLE.search(name):
-            return Positions(module.num_embeddings, _as_drawn(module.weight.detach().double()))
-    return Positions(0, ())
+            rows: Tensor = module.weight.detach()
+            return rows
+    return None
+
+
+def rotary_frequencies(model: PreTrainedModel) -> Tensor | None:
+    """Radians per token of each pair of channels that the first rotary module turns, [pair]; None without one."""
+    for name, buffer in model.named_buffers():
+        if name.rpartition(".")[2] == "inv_freq" and isinstance(buffer, Tensor) and buffer.dim() == 1:
+            found: Tensor = buffer.detach()
+            return found
+    return None
+
+
+def rotary_base(model: PreTrainedModel) -> float | None:
+    """The base of the rotary wavelengths, where the configuration names one for all layers."""
+    given = getattr(model.config.get_text_config(), "rope_parameters", None)
+    base = given.get("rope_theta") if isinstance(given, dict) else None
+    return float(base) if isinstance(base, int | float) else None
 
 
 def _as_drawn(table: Tensor) -> tuple[tuple[int, int], ...]:

@@ -17,6 +17,7 @@ from audit.report.page import Page
 from audit.report.people import people
 from audit.report.places import map_of_layers, name_of
 from audit.report.published import published
+from audit.report.reach import reach_section
 from audit.report.redundancy import redundancy
 from audit.report.summary import summary
 from audit.report.trainability import section_of
@@ -64,6 +65,7 @@ def page_of(audit: Audit, folder: Path, *, medium: Medium, created: str) -> Page
         people=people(audit, medium=medium),
         published=published(audit, medium=medium),
         training=training(audit, medium=medium),
+        reach=reach_section(audit),
         anatomy=_anatomy(audit, folder, shown, medium=medium, defined=defined),
         methods=appendix.methods(audit, defined=defined),
         methods_note=_methods_note(audit, defined),
@@ -148,6 +150,7 @@ def _contents(audit: Audit, shown: list[Finding]) -> tuple[Entry, ...]:
         Entry(target="heads", text="Heads"),
         Entry(target="depth", text="Depth"),
         Entry(target="trainability", text="Trainability"),
+        Entry(target="reach", text="Reach"),
         Entry(target="patterns", text="Patterns"),
     )
     return (

@@ -20,6 +20,7 @@ from audit.report.blocks import (
 )
 from audit.report.causes import CauseBlock
 from audit.report.published import PublishedSet
+from audit.report.reach import ReachSection
 from audit.report.redundancy_blocks import RedundancyBlock
 
 
@@ -51,6 +52,7 @@ class Page:
     people: PeopleBlock
     published: tuple[PublishedSet, ...]
     training: TrainingBlock
+    reach: ReachSection
     anatomy: Anatomy
     methods: tuple[MethodBlock, ...]
     nulls: tuple[MethodBlock, ...]

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from audit.results.causes import Diagnosis
 from audit.results.demographics import Published, Skew
+from audit.results.reach import Reach
 from audit.results.redundancy import DropCurve
 from audit.results.subject import Coverage, Subject
 from audit.results.trainability import Trainability
@@ -226,4 +227,5 @@ class Audit:
     skew: tuple[Skew, ...] = ()  # none where no demographic probe was fed
     published: tuple[Published, ...] = ()  # scores of the data sets that were named
     training: Training | None = None  # None where no record stands with the checkpoint
+    reach: Reach | None = None  # None where the depth does not measure it
     diagnosis: tuple[Diagnosis, ...] = ()  # findings by what they are put down to
