@@ -16,7 +16,8 @@ from audit.feeding import feeds_of, texts_of
 from audit.history import trained
 from audit.initial import initial
 from audit.interventions.confirm import Confirmations
-from audit.interventions.experiments import Texts, asked_for, confirmed, curves
+from audit.interventions.experiments import Texts, asked_for, confirmed, curves, mended
+from audit.interventions.remedies import with_remedies
 from audit.judge import borne_out, judge
 from audit.measuring import Measured, measured
 from audit.models.loading import LoadedModel, load_model
@@ -91,6 +92,8 @@ def run(
         asked.policy.record(started.date()),
         unmet=tuple(unmet(asked.policy, judged.checks, known.coverage, known.skew)),
     )
+    tried = mended(asked.plan, loaded, layers, texts, findings, progress=progress)
+    findings = with_remedies(findings, tried, dropped, here)
     return Audit(
         schema_version=SCHEMA_VERSION,
         audit_id=asked.audit_id,
@@ -114,6 +117,7 @@ def run(
         published=known.published,
         drop_curves=dropped,
         training=history,
+        remedies=tried,
         reach=known.reach,
         diagnosis=diagnose(findings, here, history),
     )

@@ -12,7 +12,8 @@ from audit.models.tracing import Addition, Attention
 from audit.results.subject import LayerCoverage
 
 Target = Literal["head", "attention", "block"]
-Replacement = Literal["mean", "zero", "uniform", "identity", "skip"]
+Replacement = Literal["mean", "zero", "uniform", "identity", "skip", "cooled", "centred"]
+_PATTERNS = ("uniform", "identity", "cooled", "centred")
 Means = Mapping[int, Tensor]  # of the head outputs of a layer over a corpus, [head, value_dim], by layer
 
 
@@ -25,12 +26,15 @@ class Ablation:
     uniform    the heads look at every key they may see, equally
     identity   the heads look at their own token only
     skip       the attention sublayer, or the block, adds nothing to the residual stream
+    cooled     the heads' scores are multiplied by `factor`: a remedy, not an ablation
+    centred    the heads' patterns are what they have beyond even attention: a remedy as well
     """
 
     target: Target
     layer: int  # index into coverage.layers; a block is named by any of its layers
     replacement: Replacement
     heads: tuple[int, ...] = ()  # empty: all
+    factor: float = 1.0  # of the scores, where they are cooled
 
 
 Cut = tuple[Ablation, ...]  # taken out together; empty: the model as it is
@@ -58,11 +62,11 @@ def replaced(found: Attention, ablations: Sequence[Ablation], *, rows: int, mean
         means: the layers' mean head outputs, for those replaced by their mean.
     """
     output = found.output
-    patterned = [a for a in ablations if a.replacement in ("uniform", "identity")]
+    patterned = [a for a in ablations if a.replacement in _PATTERNS]
     if patterned:
         pattern = by_head(found.pattern, rows).clone()
         for ablation in patterned:
-            stand_in = _pattern(ablation.replacement, by_head(found.scores, rows) > MASKED, pattern)
+            stand_in = _pattern(ablation, by_head(found.scores, rows), pattern)
             pattern[:, _heads(ablation)] = stand_in[:, _heads(ablation)]
         output = found.again(pattern.reshape(found.pattern.shape))
     silenced = [a for a in ablations if a.replacement in ("mean", "zero")]
@@ -83,13 +87,23 @@ def _heads(ablation: Ablation) -> list[int] | slice:
     return list(ablation.heads) or slice(None)
 
 
-def _pattern(replacement: Replacement, visible: Tensor, like: Tensor) -> Tensor:
+def cooled(scores: Tensor, factor: float) -> Tensor:
+    """The pattern of scores [..., query, key] times `factor`; masked keys stay masked, fully masked rows give zeros."""
+    visible = scores > MASKED
+    pattern = torch.where(visible, factor * scores, -torch.inf).softmax(-1)
+    return torch.where(visible, pattern, 0.0)
+
+
+def _pattern(ablation: Ablation, scores: Tensor, like: Tensor) -> Tensor:
     """The pattern that stands in, [batch, head, query, key]."""
-    if replacement == "identity":
+    if ablation.replacement == "cooled":
+        return cooled(scores, ablation.factor).to(like.dtype).expand_as(like)
+    if ablation.replacement == "identity":
         eye = torch.eye(*like.shape[-2:], dtype=like.dtype, device=like.device)
         return eye.expand_as(like)
-    seen = visible.to(like.dtype)
-    return (seen / seen.sum(-1, keepdim=True).clamp_min(1)).expand_as(like)
+    seen = (scores > MASKED).to(like.dtype)
+    even = (seen / seen.sum(-1, keepdim=True).clamp_min(1)).expand_as(like)
+    return like - even if ablation.replacement == "centred" else even
 
 
 def _constant(ablation: Ablation, like: Tensor, means: Means) -> Tensor | float:

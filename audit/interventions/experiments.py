@@ -8,9 +8,10 @@ from audit.interventions.confirm import Confirmations, confirm
 from audit.interventions.curve import CHOSEN_BY, EXTENTS, Influence, drop_curves
 from audit.interventions.halves import first
 from audit.interventions.readings import Fed
+from audit.interventions.remedies import LIMITS, remedies
 from audit.models.loading import LoadedModel
 from audit.progress import Progress
-from audit.results import Finding, Measurement, Plan
+from audit.results import Finding, Measurement, Plan, Remedy
 from audit.results.redundancy import DropCurve
 from audit.results.subject import LayerCoverage
 
@@ -48,6 +49,32 @@ def confirmed(
             detection=texts.detection,
             confirmation=texts.confirmation,
             budget=budget,
+            seed=plan.seed,
+        )
+        advance(1)
+    return made
+
+
+def mended(
+    plan: Plan,
+    loaded: LoadedModel,
+    layers: Sequence[LayerCoverage],
+    texts: Texts,
+    findings: Sequence[Finding],
+    *,
+    progress: Progress,
+) -> tuple[Remedy, ...]:
+    """What the remedies do that can be tried without training; none where nothing is asked for or flagged."""
+    if plan.depth not in LIMITS or not plan.confirm or not findings:
+        return ()
+    with progress.stage("remedies", 1) as advance:
+        made = remedies(
+            findings,
+            loaded,
+            layers=layers,
+            detection=texts.detection,
+            confirmation=texts.confirmation,
+            limit=LIMITS[plan.depth],
             seed=plan.seed,
         )
         advance(1)

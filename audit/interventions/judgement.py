@@ -19,6 +19,8 @@ _REPLACED = {
     "uniform": "made to attend to all visible tokens alike",
     "identity": "made to attend to its own token only",
     "skip": "taken out",
+    "cooled": "with its scores scaled down",
+    "centred": "less even attention",
 }
 
 

@@ -202,6 +202,30 @@ class Ablation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Remedy:
+    """A remedy tried on the checkpoint without training, chosen and measured on texts that no finding rests on.
+
+    Chosen on one half of them, measured on the other.
+    """
+
+    finding: str
+    remedy: Literal["cooled", "centred"]
+    factor: float | None  # of the scores, where they were cooled
+    measure: str
+    unit: str
+    effect: float | None  # larger is worse; None where the output is not finite any more
+    low: float | None
+    high: float | None
+    n: int  # documents
+    helps: bool | None  # whether the whole interval lies below zero; None with too few documents
+    metric: str | None = None  # that the finding rests on, of the head, before and after
+    before: float | None = None
+    after: float | None = None
+    change_low: float | None = None  # of after - before, paired by document
+    change_high: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
     """Everything; `audit.json` is exactly this."""
 
@@ -227,5 +251,6 @@ class Audit:
     skew: tuple[Skew, ...] = ()  # none where no demographic probe was fed
     published: tuple[Published, ...] = ()  # scores of the data sets that were named
     training: Training | None = None  # None where no record stands with the checkpoint
+    remedies: tuple[Remedy, ...] = ()  # none where nothing flagged has one
     reach: Reach | None = None  # None where the depth does not measure it
     diagnosis: tuple[Diagnosis, ...] = ()  # findings by what they are put down to
