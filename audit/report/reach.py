@@ -99,7 +99,8 @@ def _positions(decay: PositionDecay) -> tuple[Row, ...]:
         )
     if decay.turns is not None:
         text = (
-            f"from {decay.turns:,} tokens on a key is turned so far that its likeness to itself is negative."
+            f"from {decay.turns:,} tokens on a key is turned so far that its likeness to itself is negative: "
+            "the same content is no longer preferred for what it is (Men et al. 2024, arXiv 2405.14591)"
         )
         rows.append(Row(label="Turned apart", text=sentence(text)))
     return tuple(rows)

@@ -8,7 +8,7 @@ _FAR = "far_mass"
 
 
 def judge(case: Case) -> Judgement:
-    """A suspicion where far context is worth nothing, one where it harms, and a remark on the rotary base."""
+    """A suspicion where far context is worth nothing, and one where it harms."""
     reach = case.reach
     if case.subject.task != "causal":
         return NotApplicable("the model does not predict the next token from the text before it")
@@ -20,7 +20,7 @@ def judge(case: Case) -> Judgement:
         )
     if reach.kept[-1].low is None:
         return NotMeasured(f"{reach.kept[-1].n} documents are too few (16 are needed)")
-    said = (*_forgets(case, reach), *_harmed(reach), *_base(reach))
+    said = (*_forgets(case, reach), *_harmed(reach))
     if not said and not _copies(case, reach):
         near = reach.repeats[0]
         return NotMeasured(
@@ -97,32 +97,6 @@ def _harmed(reach: Reach) -> tuple[Suspicion, ...]:
     )
 
 
-def _base(reach: Reach) -> tuple[Suspicion, ...]:
-    decay = reach.decay
-    if decay.turns is None:
-        return ()
-    based = f" with base {decay.base:,.0f}" if decay.base else ""
-    return (
-        Suspicion(
-            statement=f"Rotary positions{based}: from {decay.turns:,} tokens on, of {decay.positions:,} promised, a key is "
-            "turned so far that the same content is no longer preferred to other content by its position alone.",
-            evidence=(
-                Evidence(
-                    metric="distance at which rotations of a key turn apart",
-                    probe=None,
-                    value=float(decay.turns),
-                    threshold=float(decay.positions or 0),
-                    direction="below",
-                ),
-            ),
-            cause="a base too small for the length that the configuration promises",
-            about="base",
-            confirmation=Confirmation(status="absolute", reason="computed from the configuration"),
-            severity="info",
-        ),
-    )
-
-
 def _cause(reach: Reach) -> str:
     scheme = reach.decay.scheme
     if scheme == "sinusoidal table":
@@ -188,7 +162,8 @@ RULE = Rule(
     mitigation="Train on with texts that need what stands far back; for sinusoidal positions prefer rotary or relative ones, "
     "for rotary ones a larger base. Until then cut texts to what the model uses: the rest costs and adds nothing.",
     limits="Causal models, on windows of 128 tokens and more; nothing is said beyond the longest window. A model with a "
-    "sliding window forgets by design. A model that does not copy at all cannot be told to forget.",
+    "sliding window forgets by design. A model that does not copy at all cannot be told to forget. How positions "
+    "fade by themselves is shown with the experiments and decides nothing.",
     references=(
         "Men et al. 2024, Base of RoPE Bounds Context Length, arXiv 2405.14591",
         "Olsson et al. 2022, In-context Learning and Induction Heads (repeated passages)",
