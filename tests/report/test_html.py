@@ -11,8 +11,12 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from playwright.sync_api import sync_playwright
 
+from audit.report import templating
+from audit.report.compose import page_of
 from audit.report.html import render_html
 from audit.results import Measurement
 from tests.report.example import METRICS, example_audit, healthy_audit, with_pattern, write_exhibits
@@ -27,6 +31,16 @@ QUIET = [
     "--disable-background-networking",
 ]
 HOSTILE = "<script>window.pwned=1</script><img src=x onerror=window.pwned=1>\u202e\u2066\x00" + "W" * 10_000
+
+HOSTILES = (
+    HOSTILE,
+    "</script></style></title><svg onload=alert(1)>",
+    "'\"><a href=javascript:alert(1)>",
+    "{{ 7 * 7 }}{% raw %}",
+    "שלום\u202eevil\u2066",
+    "👩‍👩‍👧‍👦" * 50,
+    "W" * 10_000,
+)
 
 
 class Tags(HTMLParser):
@@ -212,6 +226,37 @@ def test_hostile_strings_are_inert(browser, tmp_path):
     assert "\u202e" not in text
     assert [tag for tag, _ in Tags(text).found].count("script") == 1
     assert not any(name.startswith("on") for _, attrs in Tags(text).found for name in attrs)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.one_of(st.text(max_size=200), st.sampled_from(HOSTILES)))
+def test_no_string_of_an_audit_can_add_a_tag(text):
+    """Names, reasons and findings of any letters leave the tags of both pages as they are, and nothing invisible."""
+    for medium in ("screen", "print"):
+        plain, hostile = (tags_of(said, medium) for said in ("x", text or "x"))
+        assert hostile == plain
+
+
+def tags_of(text, medium):
+    """Tags with their attributes' names of the page of an audit that says `text` wherever it can."""
+    audit = healthy_audit()
+    finding = replace(
+        example_audit(layers=2, heads=2).findings[0],
+        statement=text, cause=text, mitigation=text, remedy=text, limits=text, reproduce=text, references=(text,),
+    )  # fmt: skip
+    audit = replace(
+        audit,
+        measurements={},
+        methods={},
+        findings=(finding,),
+        verdict="watch",
+        checks=tuple(replace(check, reason=text) for check in audit.checks),
+        subject=replace(audit.subject, architecture=text, remarks=(text,)),
+        provenance=replace(audit.provenance, command=text, versions={"torch": text}),
+    )
+    page = templating.render(page_of(audit, Path(), medium=medium, created=audit.provenance.started))
+    assert not re.search("[\u202a-\u202e\u2066-\u2069\x00]", page)
+    return [(tag, sorted(attrs)) for tag, attrs in Tags(page).found if tag != "code"]  # backticks set code
 
 
 def test_the_same_audit_gives_the_same_page(drawn):
