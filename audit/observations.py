@@ -150,7 +150,7 @@ class ResidualObservation:
     layer: int  # index into coverage.layers
     opens_block: bool  # False for a second attention layer of the block (cross-attention)
     tokens: Tensor  # bool [batch, token], False on padding
-    sinks: Tensor  # bool [batch, token], sinks of any head of this layer
+    sinks: Tensor  # bool [batch, token], sinks of any head of this layer or of one before it in the stack
     before: Tensor  # [batch, token, width] entering the attention sublayer
     between: Tensor | None  # after the attention update was added (None in parallel blocks)
     after: Tensor  # leaving the block

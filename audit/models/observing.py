@@ -60,7 +60,7 @@ class _Seen(NamedTuple):
 
     layer: LayerCoverage
     tokens: Tensor  # bool [batch, token]
-    sinks: Tensor  # bool [batch, token]
+    sinks: Tensor  # bool [batch, token], of this layer and those before it
 
 
 def observe(
@@ -97,6 +97,7 @@ class _Observer(Watcher):
         self._layers = {layer.name: layer for layer in layers}
         self._times: Counter[str] = Counter()
         self._in_block: dict[int, _Seen] = {}  # by number of the attention
+        self._sinks: dict[str, Tensor] = {}  # by stack
 
     def check(self) -> None:
         """Raises unless every layer that the survey found observable was seen."""
@@ -121,7 +122,9 @@ class _Observer(Watcher):
             raise self._changed(name)
         self._hand_out(self._receiver.on_attention, observation)
         self.seen.add(layer.index)
-        self._in_block[found.number] = _Seen(layer, observation.queries, _token_sinks(observation))
+        self._in_block[found.number] = _Seen(
+            layer, observation.queries, self._sinks_until(layer, observation)
+        )
         return edited(found, self._edit(observation))
 
     def left(self, _block: str, output: Any, additions: Sequence[Addition]) -> None:
@@ -137,6 +140,17 @@ class _Observer(Watcher):
                     **around._asdict(),
                 )
                 self._hand_out(self._receiver.on_residual, observation)
+
+    def _sinks_until(self, layer: LayerCoverage, observation: AttentionObservation) -> Tensor:
+        """The sinks of this layer and of those before it in its stack, bool [batch, token].
+
+        What makes a token a sink stays in the stream, also where a layer no longer rests on it.
+        """
+        sinks, before = _token_sinks(observation), self._sinks.get(layer.stack)
+        if before is not None and before.shape == sinks.shape:
+            sinks = sinks | before
+        self._sinks[layer.stack] = sinks
+        return sinks
 
     def _hand_out(self, take: Callable[[Any], None], observation: Any) -> None:
         try:

@@ -4,7 +4,7 @@ from audit.definitions import Case, Judgement, NotMeasured, Rule, Suspicion
 from audit.results import Evidence
 from audit.rules._reading import measured_texts, shown, upper
 
-_MIXING, _SHARE = "mixing_ratio", "attention_share"
+_MIXING, _SHARE, _INFLUENCE = "mixing_ratio", "attention_share", "attention_influence"
 
 
 def judge(case: Case) -> Judgement:
@@ -37,13 +37,18 @@ def _local(case: Case, probe: str, layer: int) -> tuple[Evidence, ...]:
 
 
 def _silent(case: Case, probe: str, layer: int) -> tuple[Evidence, ...]:
-    """The share of the attention in the block's update, where it is too little."""
-    cell, limit = case.cell(_SHARE, probe, layer), case.thresholds["share"]
-    if cell is None or upper(cell) > limit:
+    """What the attention adds beside the MLP and beside the stream, where both are too little.
+
+    Beside an MLP that adds a huge vector alone, an attention that works as it should looks small.
+    """
+    share, turned = (case.cell(metric, probe, layer) for metric in (_SHARE, _INFLUENCE))
+    limit, turn = case.thresholds["share"], case.thresholds["influence"]
+    if share is None or turned is None or upper(share) > limit or upper(turned) > turn:
         return ()
     null = case.null(_SHARE, "other_layers", layer)
     return (
-        shown(cell, _SHARE, probe, threshold=limit, direction="below", null=null.value if null else None),
+        shown(share, _SHARE, probe, threshold=limit, direction="below", null=null.value if null else None),
+        shown(turned, _INFLUENCE, probe, threshold=turn, direction="below"),
     )
 
 
@@ -60,8 +65,8 @@ RULE = Rule(
     name="attention_as_mlp",
     title="Attention as MLP",
     summary="an attention layer that exchanges nothing between tokens",
-    criterion="on every text probe: 95% upper bound of mixing_ratio of EVERY head <= `mixing`, OR 95% upper bound of "
-    "attention_share <= `share`",
+    criterion="on every text probe: 95% upper bound of mixing_ratio of EVERY head <= `mixing`, OR 95% upper bounds of "
+    "attention_share <= `share` AND attention_influence <= `influence`",
     judge=judge,
     mitigation="If ablation confirms it (own token only, even attention and mean outputs all cost nothing): drop the "
     "attention sublayer or fold it into the MLP; in training, look at what keeps queries and keys small.",
@@ -71,5 +76,5 @@ RULE = Rule(
         "Kobayashi et al. 2021 (mixing ratio)",
         "He et al. 2024, arXiv 2406.15786 (attention layers that can be dropped)",
     ),
-    reads=(_MIXING, _SHARE),
+    reads=(_MIXING, _SHARE, _INFLUENCE),
 )

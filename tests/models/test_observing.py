@@ -37,6 +37,22 @@ def test_watching_a_real_model_changes_no_bit_of_its_output(
     assert torch.equal(result(plain(model, batch)), result(passed.output))
 
 
+def test_a_sink_stays_one_where_later_layers_no_longer_rest_on_it(minilm: Path) -> None:
+    """What made it one stays in the stream: the last layer, blinded, attends evenly and has no sink of its own."""
+    model = load_model(open_checkpoint(minilm)).model
+    blinded = model.encoder.layer[-1].attention.self.query
+    nn.init.zeros_(blinded.weight)
+    nn.init.zeros_(blinded.bias)
+
+    _, kept, _ = watch(model, random_batch(model, length=32))
+
+    last = max(kept.residual)
+    before = kept.residual[last - 1].sinks
+    assert before.any(1).all()
+    assert not kept.attention[last].sinks.any()
+    assert torch.equal(kept.residual[last].sinks, before)
+
+
 def test_scores_that_are_nan_hide_no_key() -> None:
     """A pattern that is NaN is seen as NaN, never as an empty one whose masses read zero."""
     model = tiny_model("llama")

@@ -14,11 +14,18 @@ from tests.rules.cases import case, layers, measured
 BOTH = ("prose", "code")
 
 
-def built(rule: str, values: Mapping[str, Any], *, probes: tuple[str, ...] = BOTH, **more: Any) -> Case:
+def built(
+    rule: str,
+    values: Mapping[str, Any],
+    *,
+    probes: tuple[str, ...] = BOTH,
+    spread: float = 0.001,
+    **more: Any,
+) -> Case:
     """A case in which every probe reads the same values, but for metrics given as a pair of (prose, code)."""
     of = {
         metric: {
-            probe: measured(value[index] if isinstance(value, tuple) else value, spread=0.001)
+            probe: measured(value[index] if isinstance(value, tuple) else value, spread=spread)
             for index, probe in enumerate(probes)
         }
         for metric, value in values.items()
@@ -222,20 +229,21 @@ def test_a_redundant_block_leaves_tokens_as_they_were() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mixing", "share", "expected"),
+    ("mixing", "share", "influence", "expected"),
     [
-        ([[0.05, 0.1], [0.1, 0.9]], [0.4, 0.4], [(0, None)]),
-        ([[0.9, 0.9], [0.9, 0.9]], [0.4, 0.005], [(1, None)]),
-        ([[0.9, 0.9], [0.9, 0.9]], [0.4, 0.06], []),
+        ([[0.05, 0.1], [0.1, 0.9]], [0.4, 0.4], [0.02, 0.02], [(0, None)]),
+        ([[0.9, 0.9], [0.9, 0.9]], [0.4, 0.005], [0.02, 1e-5], [(1, None)]),
+        ([[0.9, 0.9], [0.9, 0.9]], [0.4, 0.005], [0.02, 0.02], []),
+        ([[0.9, 0.9], [0.9, 0.9]], [0.4, 0.06], [0.02, 0.004], []),
     ],
-    ids=["own token only", "adds nothing", "healthy"],
+    ids=["own token only", "adds nothing", "beside a huge MLP", "healthy"],
 )
 def test_attention_that_mixes_nothing_or_adds_nothing_looks_like_an_mlp(
-    mixing: list[list[float]], share: list[float], expected: list[tuple[int, None]]
+    mixing: list[list[float]], share: list[float], influence: list[float], expected: list[tuple[int, None]]
 ) -> None:
     """Every head local, or the whole sublayer silent; one head that mixes is enough to spare a layer."""
-    made = built("attention_as_mlp", {"mixing_ratio": mixing, "attention_share": share})
-    assert flagged("attention_as_mlp", made) == expected
+    values = {"mixing_ratio": mixing, "attention_share": share, "attention_influence": influence}
+    assert flagged("attention_as_mlp", built("attention_as_mlp", values, spread=1e-5)) == expected
 
 
 def test_a_uniform_head_is_shown_beside_the_untrained_model() -> None:
