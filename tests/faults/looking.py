@@ -4,7 +4,7 @@ Nothing of the audit takes part: what was planted must not be attested by what i
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -86,6 +86,9 @@ class Site:
 
     def __init__(self, walk: Walk, layer: int) -> None:
         self.walk, self.layer = walk, layer
+        self._without: dict[
+            bool, Tensor
+        ] = {}  # of the block, of its attention: what is planted there changes neither
 
     @property
     def model(self) -> Any:
@@ -125,11 +128,10 @@ class Site:
     def cost_of(self, *, block: bool) -> float:
         """What it costs to skip the block, or to silence its attention: the loss, or the share of the spread of outputs."""
         before = self.walk.readings()
-        if block:
-            after = self.walk.readings(skipped=self.wires.block)
-        else:
-            with _silenced(self.wires):
-                after = self.walk.readings()
+        if block not in self._without:
+            with nullcontext() if block else _silenced(self.wires):
+                self._without[block] = self.walk.readings(skipped=self.wires.block if block else None)
+        after = self._without[block]
         if before.shape[1] == 1:
             return float((after - before).mean().abs())
         spread = (before - before.mean(0)).norm(dim=1).mean()

@@ -113,12 +113,12 @@ def _plant(
 ) -> list[Planted]:
     """At each site the first waiting kind that can be planted there; kinds that stand alone get a model for each."""
     planted: list[Planted] = []
-    for layer in sites:
+    for site in map(walk.to, sites):
         for kind in waiting:
             if kind not in {each.kind for each in planted}:
-                heads = _planted(walk.to(layer), kind, strength, draw)
+                heads = _planted(site, kind, strength, draw)
                 if heads is not None:
-                    planted.append(Planted(kind, layer, heads))
+                    planted.append(Planted(kind, site.layer, heads))
                     break
     return planted
 
@@ -127,7 +127,9 @@ def _planted(site: Site, kind: Kind, strength: str, draw: random.Random) -> Head
     """Plants `kind`, and says in which heads; None, and nothing changed, where no try made the fault it is meant to be."""
     dose, block = kind.doses[STRENGTHS.index(strength)], site.wires.block
     before = {name: tensor.clone() for name, tensor in block.state_dict().items()}
-    for _ in range(TRIES):
+    for _ in range(
+        1 if kind.costless else TRIES
+    ):  # nothing of a whole layer is drawn: another try is the same
         heads = kind.plant(site, dose, draw)
         if kind.true(site, heads, dose):
             return heads
@@ -136,7 +138,7 @@ def _planted(site: Site, kind: Kind, strength: str, draw: random.Random) -> Head
 
 
 def _audited(loaded: LoadedModel, fed: Texts, planted: Sequence[Planted], seed: int) -> tuple[Finding, ...]:
-    """What the audit says; what is right is confirmed, as far as an ablation can."""
+    """What the audit says; what is right is confirmed where that is part of it."""
     findings = judged(loaded, fed.detection, seed=seed)
     known = confirmed(
         loaded,
@@ -144,7 +146,7 @@ def _audited(loaded: LoadedModel, fed: Texts, planted: Sequence[Planted], seed: 
         fed.detection,
         fed.confirmation,
         seed=seed,
-        wanted=lambda finding: any(_hits(finding, each) for each in planted),
+        wanted=lambda finding: any(each.kind.costless and _hits(finding, each) for each in planted),
     )
     return (*known, *(finding for finding in findings if finding.id not in {each.id for each in known}))
 
