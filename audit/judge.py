@@ -30,6 +30,11 @@ _UNCONFIRMED = Confirmation(
     status="not_attempted", reason="no ablation was run; a finding that was not confirmed is at most 'watch'"
 )
 
+_BESIDE = Confirmation(
+    status="not_attempted",
+    reason="no ablation speaks to it: there is no part to take out; a finding that was not confirmed is at most 'watch'",
+)
+
 
 class Judged(NamedTuple):
     """What the rules said."""
@@ -171,12 +176,17 @@ def borne_out(
 
     What was confirmed has the severity of the policy; what turned out to matter is a remark, not a fault.
     """
-    return tuple(sorted((_borne_out(f, confirmations.get(f.id), policy) for f in findings), key=_order))
+    beside = _BESIDE if confirmations else _UNCONFIRMED
+    return tuple(
+        sorted((_borne_out(f, confirmations.get(f.id), beside, policy) for f in findings), key=_order)
+    )
 
 
-def _borne_out(finding: Finding, confirmation: Confirmation | None, policy: Policy) -> Finding:
+def _borne_out(
+    finding: Finding, confirmation: Confirmation | None, beside: Confirmation, policy: Policy
+) -> Finding:
     if confirmation is None:
-        return finding
+        return replace(finding, confirmation=beside) if finding.confirmation == _UNCONFIRMED else finding
     severity = finding.severity
     if confirmation.details.get("matters"):
         severity = "info"

@@ -4,7 +4,8 @@ import pytest
 
 from audit import catalog, policy
 from audit.interventions.candidates import candidates
-from audit.judge import judge
+from audit.judge import borne_out, judge
+from audit.results import Confirmation
 from tests.rules.cases import case, layers, measured, subject
 from tests.rules.test_taxonomy import dormant
 
@@ -48,6 +49,16 @@ def test_an_absolute_finding_keeps_its_severity():
         f for f in judged(of=subject(nonfinite=(("w", 1),))).findings if f.rule == "nonfinite_weights"
     ]
     assert found.severity == "fail"
+
+
+def test_a_finding_that_no_ablation_speaks_to_does_not_say_that_none_was_run():
+    """Where others were tried, it says that there is nothing to take out; where none was, that none was run."""
+    found = judged().findings
+    tried = {found[0].id: Confirmation(status="needs_more_samples", reason="")}
+    _, beside = borne_out(found, tried, policy.load())
+    assert "no ablation speaks to it" in beside.confirmation.reason
+    _, beside = borne_out(found, {}, policy.load())
+    assert "no ablation was run" in beside.confirmation.reason
 
 
 def test_what_could_not_be_judged_says_why():

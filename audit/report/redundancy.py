@@ -76,7 +76,7 @@ def _facts(ablation: Ablation) -> tuple[Row, ...]:
         return ()
     rows = [
         Row(label="Measured by", text=sentence(_measured_by(ablation.measure, ablation.unit))),
-        Row(label="Unchanged", text=number(ablation.level or 0.0, 4)),
+        Row(label="Unchanged", text=_level(ablation)),
         Row(label="Margin", text=f"{number(ablation.margin)}: a harmless change is surely smaller."),
         Row(label="Texts", text=f"{counted(ablation.documents, 'document')} on which no finding rests."),
         Row(label="Cost", text=f"{number(ablation.passes)} plain passes over these texts."),
@@ -89,8 +89,17 @@ def _facts(ablation: Ablation) -> tuple[Row, ...]:
 
 def _measured_by(measure: str, unit: str | None) -> str:
     """A measure with what it is counted in."""
-    share = unit is not None and unit.startswith("of ")
-    return f"{measure}, {'as a share' if share else 'in'} {unit}"
+    return f"{measure}, {'as a share' if _is_share(unit) else 'in'} {unit}"
+
+
+def _level(ablation: Ablation) -> str:
+    """The level of the unchanged model, with what it is a level of."""
+    level, unit = number(ablation.level or 0.0, 4), ablation.unit or ""
+    return f"{level}: {unit.removeprefix('of ')}." if _is_share(unit) else f"{level} {unit}."
+
+
+def _is_share(unit: str | None) -> bool:
+    return unit is not None and unit.startswith("of ")
 
 
 def _trials(audit: Audit, finding: Finding, said: Confirmation, anchors: Mapping[str, str]) -> list[Trial]:
