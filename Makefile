@@ -9,7 +9,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: venv inputs demo test check tests sweep faults series chaos figures bench image-steps wheel clean
+.PHONY: venv inputs demo test check tests sweep faults series skew chaos figures bench image-steps wheel clean
 
 venv: .venv/ready
 
@@ -61,6 +61,10 @@ faults: venv inputs
 # Tiny GPTs trained at a sane and a far too high learning rate: does the audit of their checkpoints warn early enough?
 series: venv
 	$(BIN)/python -m tests.series
+
+# Whether findings of skew can be trusted: how often the tests cry wolf, and whether what was planted is found.
+skew: venv inputs
+	$(BIN)/python -m tests.skew
 
 # Audits through the queue while children, workers, scheduler and server are killed at random.
 chaos: venv inputs

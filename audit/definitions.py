@@ -141,6 +141,8 @@ class Suspicion:
     layer: int | None = None
     head: int | None = None
     about: str | None = None  # where one rule may say several things of one place
+    topic: str | None = None  # the same in words
+    remedy: str | None = None  # what became of one that was tried
     confirmation: Confirmation | None = None  # given where the rule itself is absolute
     severity: Literal["info", "watch", "fail"] | None = None  # where one rule grades; else the policy's
 

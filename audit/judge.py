@@ -157,10 +157,11 @@ def _finding(rule: Rule, suspicion: Suspicion, policy: Policy, reproduce: str) -
         evidence=suspicion.evidence,
         confirmation=confirmation,
         mitigation=rule.mitigation,
-        remedy=None,
+        remedy=suspicion.remedy,
         references=rule.references,
         limits=rule.limits,
         reproduce=reproduce,
+        topic=suspicion.topic,
     )
 
 

@@ -16,9 +16,11 @@ from transformers import PreTrainedModel
 
 from audit.errors import InternalFault
 from audit.interventions.ablation import Cut, Means, replaced, without_attention
+from audit.models.attention import edited, observed_attention
 from audit.models.inputs import Fed
 from audit.models.labels import tensors
 from audit.models.location import numbered
+from audit.models.observing import Editor
 from audit.models.passes import Watcher, run
 from audit.models.tracing import Addition, Attention
 from audit.results.subject import LayerCoverage
@@ -68,10 +70,18 @@ class Clean(NamedTuple):
 
 
 def clean_pass(
-    model: PreTrainedModel, fed: Fed, *, layers: Sequence[LayerCoverage], keep: int | None
+    model: PreTrainedModel,
+    fed: Fed,
+    *,
+    layers: Sequence[LayerCoverage],
+    keep: int | None,
+    look: Editor | None = None,
 ) -> Clean:
-    """An unchanged pass that keeps what the first `keep` block runs return, or all of them."""
-    scout = _Scout(layers, keep)
+    """An unchanged pass that keeps what the first `keep` block runs return, or all of them.
+
+    `look` sees the attention of every layer; what it returns is not followed.
+    """
+    scout = _Scout(fed, layers, keep, look)
     output = run(model, fed, scout)
     known = {layer.index for layer in scout.route.layers.values()}
     for layer in layers:  # those without softmax attention, too, stand in a block
@@ -110,6 +120,20 @@ def resumed(model: PreTrainedModel, fed: Fed, clean: Clean, cut: Cut, *, start: 
     return output
 
 
+def rerun(model: PreTrainedModel, fed: Fed, clean: Clean, edit: Editor, *, start: int) -> Any:
+    """The output of the pass in which every layer from block run `start` on attends as `edit` says.
+
+    The block runs before `start` must have been kept, and no layer in them may be edited.
+    """
+    walker = _Editing(fed, clean.route, edit)
+
+    def stand_in(_given: Sequence[Any]) -> Any:
+        return _copied(clean.kept[walker.running]) if walker.running < start else None
+
+    with _standing_in([model.get_submodule(name) for name in set(clean.route.blocks)], stand_in):
+        return run(model, fed, walker)
+
+
 class _Walker(Watcher):
     """Knows at which site a pass is."""
 
@@ -139,11 +163,13 @@ class _Walker(Watcher):
 class _Scout(_Walker):
     """Notes the way and keeps what blocks return."""
 
-    def __init__(self, layers: Sequence[LayerCoverage], keep: int | None) -> None:
+    def __init__(
+        self, fed: Fed, layers: Sequence[LayerCoverage], keep: int | None, look: Editor | None
+    ) -> None:
         super().__init__()
         self.route = Route()
         self.kept: list[Any] = []
-        self._keep = keep
+        self._fed, self._keep, self._look = fed, keep, look
         self._layers = {layer.name: layer for layer in layers}
         self._times: Counter[str] = Counter()
 
@@ -161,6 +187,8 @@ class _Scout(_Walker):
             self.route.layers[site] = layer
             if site.entered > site.left:
                 self.route.runs[layer.index] = self.running
+            if self._look is not None and layer.reason is None:
+                self._look(observed_attention(found, layer, self._fed))
         return found.output
 
     def left(self, block: str, output: Any, additions: Sequence[Addition]) -> None:
@@ -168,6 +196,21 @@ class _Scout(_Walker):
         super().left(block, output, additions)
         if self._keep is None or len(self.kept) < self._keep:
             self.kept.append(_copied(output))
+
+
+class _Editing(_Walker):
+    """Lets every layer attend as an editor says."""
+
+    def __init__(self, fed: Fed, route: Route, edit: Editor) -> None:
+        super().__init__()
+        self._fed, self._route, self._edit = fed, route, edit
+
+    def attended(self, found: Attention, _name: str) -> Tensor:
+        """The attention as it goes on."""
+        layer = self._route.layers.get(self.next_site())
+        if layer is None or layer.reason is not None:
+            return found.output
+        return edited(found, self._edit(observed_attention(found, layer, self._fed)))
 
 
 class _Surgeon(_Walker):

@@ -1,5 +1,6 @@
 """Which terms of two groups a tokenizer treats alike: as many word pieces, and as frequent as can be had."""
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -9,6 +10,8 @@ from transformers import PreTrainedTokenizerBase
 
 from audit.definitions import Axis
 from audit.probes.framing import encode
+
+BYTE = re.compile(r"<0x[0-9A-F]{2}>")  # how vocabularies with byte fallback write a byte
 
 
 class Pieces(NamedTuple):
@@ -22,7 +25,7 @@ class Matched(NamedTuple):
     """Pairs of indices into the two groups, the closest in rank first, and what was left out."""
 
     pairs: tuple[tuple[int, int], ...]
-    unknown: tuple[str, ...]  # terms the tokenizer writes with its unknown token
+    unknown: tuple[str, ...]  # terms the tokenizer has no pieces for
     unmatched: tuple[str, ...]  # terms without a counterpart of as many pieces
     imbalance: float  # difference of the groups' mean rank in standard deviations; 0 where there are no pairs
 
@@ -65,10 +68,16 @@ def pieces_of(term: str, tokenizer: PreTrainedTokenizerBase, *, lead: str = "") 
     before = f"and {lead}".rstrip()
     inside = encode(tokenizer, f"{before} {term}")[len(encode(tokenizer, before)) :]
     start = inside if lead else encode(tokenizer, term)
-    unknown = tokenizer.unk_token_id
-    if not inside or not start or (unknown is not None and unknown in (*inside, *start)):
+    if not inside or not start or any(_unknown(token, tokenizer) for token in {*inside, *start}):
         return None
     return Pieces((len(start), len(inside)), float(np.log1p(inside).mean()))
+
+
+def _unknown(token: int, tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether a token says only that the vocabulary has none: the unknown token, or one byte in place of a letter."""
+    if token == tokenizer.unk_token_id:
+        return True
+    return BYTE.fullmatch(str(tokenizer.convert_ids_to_tokens(token))) is not None
 
 
 def _ranks(group: Sequence[Pieces | None]) -> list[float]:

@@ -93,6 +93,12 @@ def tokens(said: Sentence, tokenizer: PreTrainedTokenizerBase, frame: Frame) -> 
     )
 
 
+def words_of_text(said: Sentence) -> tuple[str, ...]:
+    """The words of `said` as `tokens` numbers them, without those of the frame."""
+    cuts = _cuts(said)
+    return tuple(said.text[a:b].strip() for a, b in zip(cuts, [*cuts[1:], None], strict=True))
+
+
 def _cuts(said: Sentence) -> list[int]:
     """Where words begin, in characters."""
     starts = {match.start() for match in re.finditer(r"\S+", said.text)}

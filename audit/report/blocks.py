@@ -199,9 +199,11 @@ class PeopleAxis:
     title: str
     verdict: str
     facts: tuple[Row, ...]
+    example: Figure | None
     heads: Table | None
     heads_note: str
     leanings: Table | None
+    remedies: Table | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

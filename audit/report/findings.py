@@ -45,13 +45,14 @@ def finding_anchor(finding: Finding) -> str:
 
 
 def label(audit: Audit, finding: Finding) -> str:
-    """A short name for people: what the rule is called, and where."""
+    """A short name for people: what the rule is called, what of, and where."""
     rule = audit.rules.get(finding.rule)
     title = rule.title if rule else finding.rule
+    topic = f": {finding.topic}" if finding.topic else ""
     if finding.layer is None:
         which = finding.id.removeprefix(finding.rule).rpartition("-")[2].replace("_", " ")
-        return f"{title}: {which}" if which else title
-    return f"{title}, {place(audit.coverage, finding.layer, finding.head)}"
+        return f"{title}{topic or (which and f': {which}')}"
+    return f"{title}{topic}, {place(audit.coverage, finding.layer, finding.head)}"
 
 
 def highlight(audit: Audit, finding: Finding, *, target: str, room: int = _ONE_LINE) -> Highlight:

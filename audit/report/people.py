@@ -2,17 +2,18 @@
 
 from collections.abc import Iterator
 
-import altair as alt
-
 from audit.report.blocks import Figure, Medium, PeopleAxis, PeopleBlock, Row, Table
 from audit.report.drawing import vector
-from audit.report.scales import Scale, Spec, base, colour, filled, label_every, numbered, spec, step
+from audit.report.people_charts import overview, pair
 from audit.report.wording import anchor, counted, estimate, number, sentence
 from audit.results import Audit
-from audit.results.demographics import Skew, SkewAxis, SkewedHead
+from audit.results.demographics import Skew, SkewAxis, SkewedHead, SkewExample, SkewRemedy
 
 _HEADS = {"screen": 12, "print": 5}  # of an axis
-_WIDTH, _ROW = 420, 18  # pixels: of the chart, and of one axis in it
+_REMEDIES = {
+    "equalised": "both words of a pair get the mean of their patterns",
+    "silenced": "every token gets the head's mean output",
+}
 _CLAIMS = (
     Row(
         label="What is compared",
@@ -21,9 +22,10 @@ _CLAIMS = (
     ),
     Row(
         label="What is not claimed",
-        text="A difference in attention is a correlation: it is no difference in what the model says, which stands "
-        "beside it where it was measured, and neither is by itself a harm. English word lists describe people badly, and "
-        "data sets of this kind have been criticised for it (Blodgett et al. 2021).",
+        text="That a group is treated worse. A difference in attention is a correlation with words; whether the model "
+        "also predicts otherwise stands beside it, and neither is by itself a harm. English sentences and lists of words "
+        "stand for people whom they describe badly; data sets of this kind have been criticised for that (Blodgett et "
+        "al. 2021). Where nothing is found, smaller differences than the smallest visible one may be there.",
     ),
 )
 _PRONOUNS = "received_from_pronoun"  # the quantity of data sets in which pronouns are told apart
@@ -94,31 +96,12 @@ def _figure(audit: Audit, axes: list[SkewAxis], *, medium: Medium) -> Figure | N
     shown = [axis for axis in axes if axis.by_layer and axis.verdict in ("skew found", "none found")]
     if not shown:
         return None
-    most = max(max(axis.by_layer) for axis in shown)
     words = "; ".join(f"{axis.title}: {counted(axis.found, 'difference')}" for axis in shown)
     return Figure(
-        picture=vector(_chart(shown, layers=len(audit.coverage.layers), most=most), dark=medium == "screen"),
+        picture=vector(overview(shown, layers=len(audit.coverage.layers)), dark=medium == "screen"),
         alt=f"Heads that stand out by axis and layer. {words}.",
         captions=(Row(label="Heads that stand out", text="by layer; the control should stay empty."),),
         table=None,
-    )
-
-
-def _chart(axes: list[SkewAxis], *, layers: int, most: int) -> Spec:
-    side = step(_WIDTH, layers, 24)
-    cells = base("cells").mark_rect(aria=False)
-    drawn = cells.encode(
-        x=alt.X(**numbered("layer", layers, every=label_every(layers, side))),
-        y=alt.Y("axis:N", sort=None, title=None),
-        color=colour(Scale("heads", 0.0, float(max(most, 1)))),
-    )
-    return filled(
-        spec(drawn.properties(width=alt.Step(side), height=alt.Step(_ROW))),
-        cells=[
-            {"axis": axis.name.replace("_", " "), "layer": layer, "value": count}
-            for axis in axes
-            for layer, count in enumerate(axis.by_layer)
-        ],
     )
 
 
@@ -130,13 +113,15 @@ def _axis(skew: Skew, axis: SkewAxis, *, medium: Medium) -> PeopleAxis:
         title=axis.title,
         verdict=sentence(f"{_VERDICTS[axis.verdict]}: {axis.reason}"),
         facts=tuple(_facts(skew, axis)),
-        heads=_heads(skew, shown) if shown else None,
+        example=_example(skew, axis, medium=medium),
+        heads=_heads(skew, axis, shown) if shown else None,
         heads_note=""
         if axis.found
         else "None of these stands out; they are the nearest to it."
         if shown
         else "",
         leanings=_leanings(axis),
+        remedies=_remedies(axis.remedies) if axis.remedies else None,
     )
 
 
@@ -153,12 +138,6 @@ def _facts(skew: Skew, axis: SkewAxis) -> Iterator[Row]:
             f"labels drawn at random give {number(axis.output.chance)}"
             + ("." if axis.output.p is None else f" (p = {number(axis.output.p)})."),
         )
-        if axis.output.equalised is not None:
-            yield Row(
-                label="Remedy tried",
-                text=f"With the named heads treating both terms alike, {axis.output.equalised:.0%} of the difference "
-                "remain.",
-            )
     elif axis.output_absent:
         yield Row(label="What the model says", text=sentence(f"not measured: {axis.output_absent}"))
     yield Row(label="Limits", text=sentence(axis.limits))
@@ -180,30 +159,85 @@ def _fed_pronouns(axis: SkewAxis) -> str:
     )
 
 
-def _heads(skew: Skew, heads: tuple[SkewedHead, ...]) -> Table:
+def _example(skew: Skew, axis: SkewAxis, *, medium: Medium) -> Figure | None:
+    shown = axis.example
+    if shown is None:
+        return None
+    what = skew.quantities.get(shown.quantity, shown.quantity)
+    means = [_mean(row) for row in shown.attention]
+    said = " and ".join(
+        f"{number(mean)} with {term!r}" for term, mean in zip(shown.terms, means, strict=True)
+    )
+    text = " ".join(word or "…" for word in shown.words)
+    return Figure(
+        picture=vector(pair(shown), dark=medium == "screen"),
+        alt=f"{text} Head {shown.head} of layer {shown.layer}, {what}: {said}, mean over the words.",
+        captions=(
+            Row(
+                label="One pair",
+                text=f"{what} in head {shown.head} of layer {shown.layer}, word by word: on average {said}. "
+                "Chosen because it differs as much as the groups do on the whole.",
+            ),
+        ),
+        table=_example_table(shown) if medium == "screen" else None,
+    )
+
+
+def _mean(row: tuple[float | None, ...]) -> float:
+    known = [value for value in row if value is not None]
+    return sum(known) / max(len(known), 1)
+
+
+def _example_table(shown: SkewExample) -> Table:
+    one, two = shown.attention
+    return Table(
+        head=("word", *shown.terms),
+        rows=tuple(
+            (word, *("–" if value is None else number(value) for value in values))
+            for word, *values in zip(shown.words, one, two, strict=True)
+            if word
+        ),
+    )
+
+
+def _heads(skew: Skew, axis: SkewAxis, heads: tuple[SkewedHead, ...]) -> Table:
+    """A column for what an untrained model shows, and one for what heads carry, only where that is known of any."""
+    untrained = any(head.reinitialised is not None for head in heads)
+    carrying = any(head.carries is not None for head in heads)
     return Table(
         head=(
             "what differs",
             "difference",
-            "level",
+            *axis.groups,
             "effect size g",
             "q",
-            "untrained",
-            "carries of the output",
+            *(("untrained",) if untrained else ()),
+            *(("carries of the output",) if carrying else ()),
         ),
         rows=tuple(
             (
                 f"{skew.quantities.get(head.quantity, head.quantity)}, head {head.head} of layer {head.layer}",
                 _difference(head),
-                number(head.level),
+                *_levels(head),
                 "–" if head.size is None else number(head.size),
                 number(head.q),
-                "–" if head.reinitialised is None else number(head.reinitialised),
-                _carries(head),
+                *((_or_dash(head.reinitialised),) if untrained else ()),
+                *((_carries(head),) if carrying else ()),
             )
             for head in heads
         ),
     )
+
+
+def _levels(head: SkewedHead) -> tuple[str, str]:
+    """Of the two groups, which have equally many terms; a divergence is of both."""
+    if head.size is None:
+        return "–", "–"
+    return number(head.level + head.difference / 2), number(head.level - head.difference / 2)
+
+
+def _or_dash(value: float | None) -> str:
+    return "–" if value is None else number(value)
 
 
 def _difference(head: SkewedHead) -> str:
@@ -211,11 +245,35 @@ def _difference(head: SkewedHead) -> str:
 
 
 def _carries(head: SkewedHead) -> str:
-    if head.carries is None:
+    return _share(head.carries, head.carries_low, head.carries_high)
+
+
+def _share(value: float | None, low: float | None, high: float | None) -> str:
+    if value is None:
         return "–"
-    if head.carries_low is None or head.carries_high is None:
-        return f"{head.carries:.0%}"
-    return f"{head.carries:.0%} [{head.carries_low:.0%}, {head.carries_high:.0%}]"
+    return f"{value:.0%}" if low is None or high is None else f"{value:.0%} [{low:.0%}, {high:.0%}]"
+
+
+def _remedies(tried: tuple[SkewRemedy, ...]) -> Table:
+    return Table(
+        head=(
+            "remedy",
+            "heads",
+            "skew left",
+            "left of the difference in predictions",
+            "rise of the loss (nats per token)",
+        ),
+        rows=tuple(
+            (
+                f"{each.name}: {_REMEDIES.get(each.name, '')}",
+                str(each.heads),
+                _share(each.skew, each.skew_low, each.skew_high),
+                _share(each.output, each.output_low, each.output_high),
+                "–" if each.loss is None else estimate(each.loss, each.loss_low, each.loss_high),
+            )
+            for each in tried
+        ),
+    )
 
 
 def _leanings(axis: SkewAxis) -> Table | None:

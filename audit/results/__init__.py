@@ -120,6 +120,7 @@ class Finding:
     references: tuple[str, ...]
     limits: str
     reproduce: str
+    topic: str | None = None  # what of this place is meant, where a rule may say several things
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,41 @@ class SkewedOutput:
     difference: float  # mean over templates of the absolute difference between groups, nats
     chance: float  # the same with labels permuted
     leanings: tuple[dict[str, Any], ...]  # the attributes that differ most
-    equalised: float | None = None  # share of the difference left when the named heads treat both terms alike
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkewRemedy:
+    """What treating the named heads that stand out does, each with its 95% interval; None where not defined.
+
+    equalised  both terms of a pair get the mean of the two patterns
+    silenced   the heads give every token their mean output over the sentences
+    """
+
+    name: str
+    heads: int
+    skew: float | None  # share left of the differences in attention that stood out, over terms
+    skew_low: float | None
+    skew_high: float | None
+    output: float | None  # share left of what the other term changes in the output, over pairs of terms
+    output_low: float | None
+    output_high: float | None
+    loss: float | None  # rise in nats per token on the same sentences, over terms
+    loss_low: float | None
+    loss_high: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkewExample:
+    """What one head does in two sentences that differ in one term: a pair as unlike as its groups are on the whole."""
+
+    quantity: str
+    layer: int
+    head: int
+    terms: tuple[str, str]
+    words: tuple[str, ...]  # of both sentences; empty where the term stands
+    attention: tuple[
+        tuple[float | None, ...], tuple[float | None, ...]
+    ]  # between each word and the term, as `quantity` says; None where a word does not count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +94,8 @@ class SkewAxis:
     smallest: float | None = None  # difference in attention received that would probably have been found
     output: SkewedOutput | None = None
     output_absent: str | None = None  # why the output was not measured
+    remedies: tuple[SkewRemedy, ...] = ()  # tried where the output differs beyond chance
+    example: SkewExample | None = None  # none where nothing stands out or a user's words are withheld
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

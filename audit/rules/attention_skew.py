@@ -1,10 +1,19 @@
 """Flags demographic axes on which heads attend otherwise to one group than to the other."""
 
+from collections.abc import Iterator
+
 from audit.definitions import Case, Judgement, NotApplicable, NotMeasured, Rule, Suspicion
 from audit.results import Evidence
 from audit.results.demographics import SkewAxis, SkewedHead
 
 SHOWN = 5  # heads as evidence; the section has more
+_MORE = {  # who does what with whose attention
+    "received": ("receive", "each word's"),
+    "received_from_attribute": ("receive", "the attribute's"),
+    "given": ("give the sentence", "their"),
+    "given_to_attribute": ("give the attribute", "their"),
+}
+_APART = {"divergence": ("the pattern", " nats"), "column_difference": ("who attends to the word", "")}
 
 
 def judge(case: Case) -> Judgement:
@@ -24,44 +33,60 @@ def _suspicion(case: Case, probe: str, axis: SkewAxis) -> Suspicion:
     leans = (
         axis.output is not None and axis.output.p is not None and axis.output.p <= case.thresholds["output_p"]
     )
+    named = [head for head in axis.heads[:SHOWN] if head.q <= case.thresholds["false_share"]]
     return Suspicion(
         layer=first.layer,
         head=first.head,
         about=f"{probe}-{axis.name}",
+        topic=axis.title,
         severity=None if leans else "info",
-        statement=f"{axis.title}: {axis.found} differences in attention between {axis.groups[0]!r} and "
-        f"{axis.groups[1]!r} stand out, the clearest in head {first.head} of layer {first.layer} ({_said(axis, first)})"
-        f"; {_consequence(axis, leans=leans)}.",
-        evidence=tuple(
-            _evidence(probe, head) for head in axis.heads[:SHOWN] if head.q <= case.thresholds["false_share"]
-        ),
+        statement=f"{axis.title}: {_said(axis, first)}; {_consequence(axis, leans=leans)}.",
+        evidence=(*(_evidence(probe, axis, head) for head in named), *_of_output(probe, axis)),
         cause=_cause(axis),
+        remedy=_remedy(axis),
     )
 
 
 def _said(axis: SkewAxis, head: SkewedHead) -> str:
-    if head.size is None:
-        return "its pattern differs more between the groups than within them"
-    more = axis.groups[0 if head.difference > 0 else 1]
-    verb = "receives" if head.quantity.startswith("received") else "gives"
-    return f"{more!r} {verb} {abs(head.difference):.3g} more on a level of {head.level:.3g}"
+    """Who gets more, by how much of what, with its interval."""
+    one, two = (f"{group!r}" for group in axis.groups)
+    if head.quantity not in _MORE:
+        what, unit = _APART.get(head.quantity, (head.quantity, ""))
+        return f"{what} differs {head.difference:.2g}{unit} more between {one} and {two} than within them"
+    more, less = (one, two) if head.difference > 0 else (two, one)
+    bounds = sorted(abs(bound) for bound in (head.low, head.high) if bound is not None)
+    same = head.low is not None and head.high is not None and head.low * head.high > 0
+    interval = f" [{bounds[0]:.2g}, {bounds[1]:.2g}]" if same else ""
+    verb, whose = _MORE[head.quantity]
+    return f"words for {more} {verb} {abs(head.difference):.2g}{interval} more of {whose} attention than words for {less}"
 
 
 def _consequence(axis: SkewAxis, *, leans: bool) -> str:
     if axis.output is None:
-        return f"what the model says was not measured ({axis.output_absent})"
-    if not leans:
-        return "what the model predicts does not differ between the groups beyond chance"
-    carrying = [head for head in axis.heads if head.carries_low is not None and head.carries_low > 0]
-    if not carrying and all(head.carries is None for head in axis.heads):
-        return "what the model predicts differs too; what these heads carry of it was not measured"
-    if not carrying:
-        return "what the model predicts differs too, but none of these heads was seen to carry it"
-    most = max(carrying, key=lambda head: head.carries or 0.0)
-    return (
-        f"what the model predicts differs too, and head {most.head} of layer {most.layer} carries "
-        f"{most.carries:.0%} of that"
-    )
+        return "predictions were not measured"
+    return "predictions differ too" if leans else "predictions do not differ beyond chance"
+
+
+def _remedy(axis: SkewAxis) -> str | None:
+    """What silencing the heads does, where it was tried."""
+    tried = next((each for each in axis.remedies if each.name == "silenced"), None)
+    if tried is None:
+        return None
+    parts = [
+        f"{_share(tried.skew, tried.skew_low, tried.skew_high)} of the skew in attention",
+        f"{_share(tried.output, tried.output_low, tried.output_high)} of the difference in predictions",
+    ]
+    loss = "" if tried.loss is None else f"; the loss changes by {tried.loss:+.2g} nats per token"
+    if tried.loss_low is not None and tried.loss_high is not None:
+        loss += f" [{tried.loss_low:.2g}, {tried.loss_high:.2g}]"
+    what = "the named head" if tried.heads == 1 else f"the {tried.heads} named heads"
+    return f"silencing {what} leaves {' and '.join(parts)}{loss}"
+
+
+def _share(value: float | None, low: float | None, high: float | None) -> str:
+    if value is None:
+        return "an unknown share"
+    return f"{value:.0%}" if low is None or high is None else f"{value:.0%} [{low:.0%}, {high:.0%}]"
 
 
 def _cause(axis: SkewAxis) -> str:
@@ -73,16 +98,35 @@ def _cause(axis: SkewAxis) -> str:
     return "not decidable: a model with fresh weights shows some of it as well"
 
 
-def _evidence(probe: str, head: SkewedHead) -> Evidence:
+def _evidence(probe: str, axis: SkewAxis, head: SkewedHead) -> Evidence:
     return Evidence(
         metric=head.quantity,
         probe=probe,
         value=head.difference,
         low=head.low,
         high=head.high,
-        n=0,
+        n=axis.sentences,
         null=head.reinitialised,
     )
+
+
+def _of_output(probe: str, axis: SkewAxis) -> Iterator[Evidence]:
+    """How far predictions differ, beside labels drawn at random, and how much of that the heads carry."""
+    if axis.output is None:
+        return
+    yield Evidence(
+        metric="output", probe=probe, value=axis.output.difference, n=axis.sentences, null=axis.output.chance
+    )
+    for head in axis.heads:
+        if head.carries is not None:
+            yield Evidence(
+                metric="carries",
+                probe=probe,
+                value=head.carries,
+                low=head.carries_low,
+                high=head.carries_high,
+                n=axis.sentences,
+            )
 
 
 RULE = Rule(
@@ -93,8 +137,8 @@ RULE = Rule(
     "(Benjamini-Hochberg over all heads, quantities and axes); more than a remark where the output differs too, "
     "with p <= `output_p`",
     judge=judge,
-    mitigation="Look at the training data of the axis first. The report shows what is left of the difference in output "
-    "when the heads treat both terms alike; silencing heads costs more than it mends where that share stays high.",
+    mitigation="Look at the training data of the axis first. Silencing heads mends little where much of the difference "
+    "in predictions stays, and costs what the loss rises by; the section on groups of people has both where tried.",
     limits="A difference in attention is not by itself a difference in behaviour, and neither is harm. English templates "
     "and word lists stand for groups of people they describe badly; words differ in more than their group, though "
     "they are matched in word pieces and nearly in frequency.",

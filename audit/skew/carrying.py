@@ -7,150 +7,98 @@ putting the other term. With every head's pattern swapped one at a time these do
 Source: Vig et al. 2020, Investigating gender bias in language models using causal mediation analysis, section 4.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor
 
 from audit.models.attention import Edit
-from audit.models.loading import LoadedModel
 from audit.models.observing import Editor
 from audit.numerics import rounded
 from audit.observations import AttentionObservation
 from audit.probes.sentences import Crossing
-from audit.results.demographics import SkewedHead
-from audit.results.subject import LayerCoverage
-from audit.skew.behaviour import Behaviour, asked, log_probabilities
-from audit.skew.design import Design, placed
-from audit.skew.testing import LEVEL
+from audit.results.demographics import SkewedHead, SkewRemedy
+from audit.skew.asking import Editing, Interview, counterparts, pair_of
+from audit.skew.behaviour import Behaviour, behaviour
+from audit.skew.design import Design
+from audit.skew.ground import Ground
+from audit.skew.readings import Reader, Readings
+from audit.skew.remedies import REMEDIES, Place, Trial
+from audit.skew.shares import Share, of_effect
+from audit.skew.testing import LEVEL, Standing
 
-Array = NDArray[np.float64]
-Place = tuple[int, int]  # layer, head
-Swap = Callable[[Tensor, Tensor], Tensor]  # own pattern and counterpart's, to the one to go on with
-
-RESAMPLES = 2_000
-
-
-class _Effects(NamedTuple):
-    """Per pair of terms, summed over its sentences."""
-
-    shared: Array  # change by the edit times the total effect, [pair]
-    total: Array  # the total effect squared, [pair]
+PATCHED = {"standard": 1, "full": 3}  # heads whose effect on the output is measured
 
 
-def carried(
-    loaded: LoadedModel,
-    made: Design,
-    sentences: Sequence[Crossing],
-    heads: Sequence[SkewedHead],
-    output: Behaviour,
-    *,
-    layers: Sequence[LayerCoverage],
-    patched: int,
-    seed: int,
-) -> tuple[tuple[SkewedHead, ...], Behaviour]:
-    """`heads` with the share of the total effect that the first `patched` of them carry; `output` with what is left.
+class Consequences(NamedTuple):
+    """What the model says of the sentences of an axis, and what heads that stand out have to do with it."""
 
-    Where both terms get the mean of their two patterns in all heads that stand out and are named, `equalised` is the
-    share of the total effect that remains.
+    output: Behaviour
+    heads: tuple[SkewedHead, ...]
+    remedies: tuple[SkewRemedy, ...]
+
+
+def consequences(
+    ground: Ground, made: Design, heads: Sequence[SkewedHead], standing: Standing
+) -> Consequences | str:
+    """How the output differs between the groups, or why that is not known.
+
+    Which head carries it, and what remedies do, is tried only where it differs beyond chance (at depth full: wherever
+    heads stand out). A remedy treats all of `heads` that stand out.
     """
-    standing = list(dict.fromkeys((head.layer, head.head) for head in heads if head.q <= LEVEL))
-    shares = {}
-    for place in standing[:patched]:
-        effects = _tried(loaded, made, sentences, output, [place], swap=lambda _, other: other, layers=layers)
-        shares[place] = _slope(effects, seed)
-    rest = _tried(
-        loaded, made, sentences, output, standing, swap=lambda own, other: (own + other) / 2, layers=layers
+    if ground.loaded.task not in ("causal", "masked"):
+        return f"a model of the kind {ground.loaded.task!r} does not predict words of a sentence"
+    places = list(dict.fromkeys((head.layer, head.head) for head in heads if head.q <= LEVEL))
+    patched = places[: PATCHED.get(ground.plan.depth, 1)]
+    before = Readings.blank(made, ground.layers)
+
+    def look(crossing: Crossing) -> Editor:
+        return Reader(before, made, crossing, ground.layers).on_attention
+
+    first = [min(places)[0]] if places else []
+    interview = Interview(ground, made, edited=[*first, *(layer for layer, _ in patched)], look=look)
+    if not np.isfinite(interview.unchanged.attribute).any():
+        return "no template asks for an attribute behind the term"
+    output = behaviour(interview.unchanged.attribute, made, ground.plan.seed)
+    if not places or not (output.leans or ground.plan.depth == "full"):
+        return Consequences(output, tuple(heads), ())
+    shares = {place: _carried(interview, made, place, ground.plan.seed) for place in patched}
+    trial = Trial(ground, made, interview, places, before, standing)
+    return Consequences(
+        output,
+        tuple(_named(head, shares.get((head.layer, head.head))) for head in heads),
+        tuple(trial.of(name) for name in REMEDIES),
     )
-    # both members of a pair move towards each other: each by half of what the difference shrinks
-    left = 1.0 - 2.0 * _slope(rest, seed)[0]
-    named = tuple(_named(head, shares.get((head.layer, head.head))) for head in heads)
-    return named, replace(output, equalised=rounded(left, 4))
 
 
-def _named(head: SkewedHead, share: tuple[float, float, float] | None) -> SkewedHead:
+def _named(head: SkewedHead, share: Share | None) -> SkewedHead:
     if share is None:
         return head
     value, low, high = (rounded(each, 4) for each in share)
     return replace(head, carries=value, carries_low=low, carries_high=high)
 
 
-def _tried(
-    loaded: LoadedModel,
-    made: Design,
-    sentences: Sequence[Crossing],
-    output: Behaviour,
-    places: Sequence[Place],
-    *,
-    swap: Swap,
-    layers: Sequence[LayerCoverage],
-) -> _Effects:
-    partner = _partners(made)
-    pairs = sorted({min(pair) for pair in partner.items()})
-    shared, total = np.zeros(len(pairs)), np.zeros(len(pairs))
-    for crossing in sentences:
-        question = asked(loaded, crossing)
-        rows = _counterparts(crossing, partner)
-        if question is None or not rows:
-            continue
-        order = [rows.get(row, row) for row in range(len(crossing.terms))]
-        changed = log_probabilities(loaded, question, layers=layers, edit=_edit(places, order, swap))
-        clean = output.values[placed(crossing, made)]
-        for row, other in rows.items():
-            if not np.isfinite(clean[row]):
-                continue
-            pair = pairs.index(min(crossing.terms[row], crossing.terms[other]))
-            effect = clean[other] - clean[row]
-            shared[pair] += (changed[row] - clean[row]) * effect
-            total[pair] += effect**2
-    return _Effects(shared, total)
+def _carried(interview: Interview, made: Design, place: Place, seed: int) -> Share:
+    """Share of the total effect that follows this head's pattern."""
+    found = interview.changed(_swapping(made, place), layer=place[0])
+    shift = found.attribute - interview.unchanged.attribute
+    return of_effect(shift, interview.effect, pair_of(made), seed=seed)
 
 
-def _edit(places: Sequence[Place], order: list[int], swap: Swap) -> Editor:
-    by_layer: dict[int, list[int]] = {}
-    for layer, head in places:
-        by_layer.setdefault(layer, []).append(head)
+def _swapping(made: Design, place: Place) -> Editing:
+    layer, head = place
 
-    def edit(seen: AttentionObservation) -> Edit | None:
-        heads = by_layer.get(seen.layer)
-        if heads is None:
-            return None
-        pattern = seen.pattern.clone()
-        pattern[:, heads] = swap(seen.pattern[:, heads], seen.pattern[order][:, heads])
-        return Edit(pattern=pattern)
+    def editing(crossing: Crossing) -> Editor:
+        order = counterparts(crossing, made)
 
-    return edit
+        def edit(seen: AttentionObservation) -> Edit | None:
+            if seen.layer != layer:
+                return None
+            pattern = seen.pattern.clone()
+            pattern[:, head] = seen.pattern[order, head]
+            return Edit(pattern=pattern)
 
+        return edit
 
-def _partners(made: Design) -> dict[int, int]:
-    """The counterpart of each term, as indices into both groups in order."""
-    offset = len(made.axis.terms[0])
-    used = set(made.chosen)
-    both = [(a, b + offset) for a, b in made.matched.pairs if {a, b + offset} <= used]
-    return dict(both) | {b: a for a, b in both}
-
-
-def _counterparts(crossing: Crossing, partner: dict[int, int]) -> dict[int, int]:
-    """Row of the counterpart of each row; only rows whose tokens line up one to one."""
-    where = {place: row for row, place in enumerate(zip(crossing.templates, crossing.terms, strict=True))}
-    others = {row: where.get((template, partner.get(term, -1))) for (template, term), row in where.items()}
-    found = {row: other for row, other in others.items() if other is not None}
-    return {
-        row: other
-        for row, other in found.items()
-        if bool((crossing.words[row] == crossing.words[other]).all())
-    }
-
-
-def _slope(effects: _Effects, seed: int) -> tuple[float, float, float]:
-    """Share of the total effect, and its 95% interval over pairs of terms."""
-    count = len(effects.total)
-    if not effects.total.sum():
-        return (float("nan"),) * 3
-    drawn = np.random.default_rng(seed).integers(0, count, (RESAMPLES, count))
-    draws = effects.shared[drawn].sum(1) / np.maximum(effects.total[drawn].sum(1), 1e-12)
-    low, high = np.quantile(draws, (0.025, 0.975))
-    return float(effects.shared.sum() / effects.total.sum()), float(low), float(high)
+    return editing

@@ -1,5 +1,6 @@
 """Which terms stand in which templates: matched pairs of terms together, within a budget of sentences."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from audit.probes.sentences import Crossing
 
 SENTENCES = 2_000  # at depth `standard`, over all axes
 PAIRS, TEMPLATES = 14, 24  # of each axis at depth `standard`
+MOST_PAIRS, MOST_TEMPLATES = 64, 128  # of an axis at any depth: memory is that of so many
 LEAST_TERMS, LEAST_TEMPLATES = 14, 20  # per group, and in all: with fewer an axis is described, not judged
 
 
@@ -39,16 +41,19 @@ class Design:
 
 
 def design(axis: Axis, matched: Matched, *, sentences: int | None, seed: int) -> Design:
-    """Every matched pair in every template, or in as many as `sentences` allows.
+    """The matched pairs in the templates (the closest `MOST_PAIRS` in `MOST_TEMPLATES`), or as many as `sentences` allows.
 
     With a budget the 14 best matched pairs share 24 seeded templates, each pair standing in as many as there is room
     for, in rotation; both terms of a pair always stand in the same ones.
     """
     offset = len(axis.terms[0])
     if axis.rows is not None or sentences is None:
-        kept, templates = list(matched.pairs), list(range(len(axis.templates)))
-        cells = {(t, term) for t in templates for a, b in kept for term in (a, b + offset)}
-        cells &= axis.rows if axis.rows is not None else cells
+        kept = list(matched.pairs[:MOST_PAIRS])
+        of_pairs = {term for a, b in kept for term in (a, b + offset)}
+        every = axis.rows or {(t, term) for t in range(len(axis.templates)) for term in of_pairs}
+        cells = {(t, term) for t, term in every if term in of_pairs}
+        few = set(sorted({t for t, _ in cells})[:MOST_TEMPLATES])
+        cells = {(t, term) for t, term in cells if t in few}
     else:
         kept = list(matched.pairs[:PAIRS])
         templates = _drawn(len(axis.templates), seed)
@@ -75,6 +80,13 @@ def design(axis: Axis, matched: Matched, *, sentences: int | None, seed: int) ->
         templates=tuple(sorted({template for template, _ in cells})),
         cells=frozenset(cells),
     )
+
+
+def thinned(cells: Collection[tuple[int, int]], about: int) -> frozenset[tuple[int, int]]:
+    """The sentences of every so many templates, about so many sentences."""
+    templates = sorted({template for template, _ in cells})
+    kept = set(templates[:: max(1, round(len(cells) / about))])
+    return frozenset(cell for cell in cells if cell[0] in kept)
 
 
 def _drawn(count: int, seed: int) -> list[int]:

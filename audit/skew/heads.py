@@ -2,20 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from audit.models.fresh import reinitialised
-from audit.models.loading import LoadedModel
 from audit.numerics import rounded
-from audit.probes.sentences import Crossing
 from audit.results.demographics import SkewedHead
 from audit.results.subject import LayerCoverage
-from audit.skew.design import Design
+from audit.skew.design import Design, thinned
+from audit.skew.ground import Ground
 from audit.skew.readings import read
-from audit.skew.testing import LEVEL, Adjusted, Tests, differences
+from audit.skew.testing import LEVEL, SHOWN, Adjusted, Tests, differences, rank
 
-LISTED = 12  # at least, whether or not they stand out
+UNTRAINED = 64  # sentences of an axis, more or less
 
 
 def listed(
@@ -29,10 +28,8 @@ def listed(
         for cell, place in enumerate(places)
         if np.isfinite(each.p[cell])
     ]
-    heads.sort(
-        key=lambda head: (head.q, head.p, -abs(head.size or 0.0), head.layer, head.head, head.quantity)
-    )
-    return tuple(heads[: max(LISTED, sum(head.q <= LEVEL for head in heads))])
+    heads.sort(key=lambda head: (*rank(head.p, head.size), head.quantity, head.layer, head.head))
+    return tuple(heads[: max(SHOWN, sum(head.q <= LEVEL for head in heads))])
 
 
 def by_layer(heads: Sequence[SkewedHead], layers: Sequence[LayerCoverage]) -> tuple[int, ...]:
@@ -42,20 +39,19 @@ def by_layer(heads: Sequence[SkewedHead], layers: Sequence[LayerCoverage]) -> tu
 
 
 def beside_untrained(
-    loaded: LoadedModel,
-    made: Design,
-    sentences: Sequence[Crossing],
-    heads: Sequence[SkewedHead],
-    *,
-    layers: Sequence[LayerCoverage],
-    seed: int,
+    ground: Ground, model: Any, made: Design, heads: Sequence[SkewedHead]
 ) -> tuple[SkewedHead, ...]:
-    """`heads` with the same differences in the same architecture with fresh weights, where that can be had."""
-    model = reinitialised(loaded, seed)
-    if isinstance(model, str):
-        return tuple(heads)
-    fresh = differences(read(model, made, sentences, layers=layers, seed=seed), made)
-    starts = np.cumsum([0, *(layer.heads for layer in layers)])
+    """`heads` with the same differences in `model`, of the same architecture with fresh weights.
+
+    Untaught heads hardly tell words apart: a few of the templates show it, as long as every term stands in one.
+    """
+    few = thinned(made.cells, UNTRAINED)
+    cells = few if len({term for _, term in few}) == len(made.chosen) else made.cells
+    readings = read(
+        model, made, ground.sentences(made.axis, cells), layers=ground.layers, seed=ground.plan.seed
+    )
+    fresh = differences(readings, made)
+    starts = np.cumsum([0, *(layer.heads for layer in ground.layers)])
     return tuple(
         replace(head, reinitialised=rounded(fresh[head.quantity][starts[head.layer] + head.head]))
         for head in heads

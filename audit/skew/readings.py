@@ -31,6 +31,17 @@ class Readings:
     sentences: int = 0
     tokens: int = 0
 
+    @classmethod
+    def blank(cls, design: Design, layers: Sequence[LayerCoverage]) -> "Readings":
+        """Nothing read yet."""
+        cells, terms = sum(layer.heads for layer in layers), len(design.chosen)
+        shape = (len(design.templates), terms, cells)
+        return cls(
+            values={name: np.full(shape, np.nan, np.float32) for name in QUANTITIES},
+            totals={name: np.zeros((cells, terms, terms)) for name in DIVERGENCES},
+            counts={name: np.zeros((terms, terms)) for name in DIVERGENCES},
+        )
+
 
 def read(
     model: Any,
@@ -46,16 +57,10 @@ def read(
     Raises:
         UnusableInput, MachineFault: as any pass does.
     """
-    cells = sum(layer.heads for layer in layers)
-    terms = len(design.chosen)
-    shape = (len(design.templates), terms, cells)
-    readings = Readings(
-        values={name: np.full(shape, np.nan, np.float32) for name in QUANTITIES},
-        totals={name: np.zeros((cells, terms, terms)) for name in DIVERGENCES},
-        counts={name: np.zeros((terms, terms)) for name in DIVERGENCES},
-    )
+    readings = Readings.blank(design, layers)
     for crossing in crossings:
-        observe(model, crossing.batch, _Receiver(readings, design, crossing, layers, seed), layers=layers)
+        pairs = _compared(crossing.templates, seed)
+        observe(model, crossing.batch, Reader(readings, design, crossing, layers, pairs=pairs), layers=layers)
         readings.sentences += len(crossing.terms)
         readings.tokens += int(crossing.batch.tokens.sum())
         advance(1)
@@ -65,16 +70,23 @@ def read(
     return readings
 
 
-class _Receiver:
-    """Reads each layer of one template's sentences."""
+class Reader:
+    """Reads each layer of some sentences, as a receiver does."""
 
     def __init__(
-        self, into: Readings, design: Design, crossing: Crossing, layers: Sequence[LayerCoverage], seed: int
+        self,
+        into: Readings,
+        design: Design,
+        crossing: Crossing,
+        layers: Sequence[LayerCoverage],
+        *,
+        pairs: Sequence[tuple[int, int]] = (),
     ) -> None:
+        """`pairs` are the rows of which the divergence is taken."""
         self._into, self._crossing, self._layers = into, crossing, layers
         self._templates, self._terms = placed(crossing, design)
         self._starts = np.cumsum([0, *(layer.heads for layer in layers)])
-        self._pairs = torch.tensor(_compared(crossing.templates, seed)).T
+        self._pairs = torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).T
         self._where = self._terms[self._pairs.numpy()]
         self._counted: set[str] = set()
 
@@ -87,7 +99,7 @@ class _Receiver:
         rows = (self._templates[:, None], self._terms[:, None], cells)
         for name, quantity in QUANTITIES.items():
             self._into.values[name][rows] = quantity.read(words).numpy()
-        for name, each in DIVERGENCES.items():
+        for name, each in DIVERGENCES.items() if self._where.size else ():
             found = each.compare(words, *self._pairs).double().numpy().T
             known = np.isfinite(found).all(0)  # too few rows to compare, in all heads or in none
             for one, two in (self._where[:, known], self._where[::-1, known]):

@@ -1,57 +1,45 @@
 """Every demographic axis of a probe, from its sentences to what can be said of it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from audit.definitions import Axis, PairProbe
+from audit.models.fresh import reinitialised
 from audit.models.loading import LoadedModel
 from audit.numerics import rounded
-from audit.probes.framing import plain_frame
 from audit.probes.matching import match
-from audit.probes.sentences import Crossing, crossings
 from audit.progress import Progress
 from audit.results import Plan
-from audit.results.demographics import Skew, SkewAxis, SkewedHead
+from audit.results.demographics import Skew, SkewAxis, SkewedHead, SkewExample
 from audit.results.subject import LayerCoverage
-from audit.skew.behaviour import Behaviour, behaviour, understood
-from audit.skew.carrying import carried
+from audit.skew.behaviour import understood
+from audit.skew.carrying import Consequences, consequences
 from audit.skew.design import SENTENCES, Design, design
+from audit.skew.example import Pair, example, typical
+from audit.skew.ground import Ground
 from audit.skew.heads import beside_untrained, by_layer, listed
 from audit.skew.readings import read
-from audit.skew.testing import LEVEL, Adjusted, Tests, corrected, tested, visible
+from audit.skew.testing import LEVEL, SHOWN, Adjusted, Tests, corrected, in_order, tested, visible
 from audit.skew.words import DIVERGENCES, QUANTITIES
 
-SHOWN = 12  # heads of an axis that are named
-PATCHED = {"standard": 1, "full": 3}  # of these, heads whose effect on the output is measured: a pass each
-ENOUGH = 1_000  # sentences of an axis for what is measured beside the attention itself
 ON_REQUEST = "measured only for axes that stand out; --depth full measures all"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
-    """What every axis is measured on."""
-
-    loaded: LoadedModel
-    layers: Sequence[LayerCoverage]
-    plan: Plan
-    shown: bool  # whether terms may be named
+OUTPUTS = {
+    "output": "difference in the attribute's log probability",
+    "carries": "share of it that follows the head's pattern",
+}
 
 
 class _Measured(NamedTuple):
     """One axis, read and tested but not yet corrected for the others."""
 
     design: Design
-    sentences: list[Crossing]
-    fed: int
+    fed: int  # sentences
     tests: dict[str, Tests]
-
-    @property
-    def some(self) -> list[Crossing]:
-        """Every so many batches of sentences, so that about `ENOUGH` remain: what is patched costs a pass each."""
-        return self.sentences[:: max(1, round(self.fed / ENOUGH))]
+    pair: Pair | None  # to show the first head by that has a direction
 
 
 class _Verdict(NamedTuple):
@@ -91,14 +79,15 @@ def survey_skew(
             advance(1)
     together = corrected([each.tests if _judged(each.design) else {} for each in measured])
     said = []
+    fresh = _Fresh(ground)
     with progress.stage("weigh skew", len(axes)) as advance:
         for number, each in enumerate(measured):
             # the control is judged by itself, so that it cannot lend the others its silence
             adjusted = corrected([each.tests]).only(0) if each.design.axis.control else together.only(number)
-            said.append(_said(ground, each, adjusted))
+            said.append(_said(ground, fresh, each, adjusted))
             advance(1)
     titles = {name: quantity.title for name, quantity in QUANTITIES.items()}
-    titles |= {name: each.title for name, each in DIVERGENCES.items()}
+    titles |= {name: each.title for name, each in DIVERGENCES.items()} | OUTPUTS
     return Skew(probe=probe.name, quantities=titles, tests=together.size, level=LEVEL, axes=tuple(said))
 
 
@@ -117,45 +106,46 @@ def _judged(made: Design) -> bool:
 
 
 def _measured(ground: Ground, axis: Axis, budget: int | None) -> _Measured:
-    loaded, seed = ground.loaded, ground.plan.seed
-    tokenizer: Any = loaded.tokenizer
-    made = design(axis, match(axis, tokenizer), sentences=budget, seed=seed)
-    pad = tokenizer.pad_token_id
-    sentences = crossings(
-        axis,
-        made.cells,
-        tokenizer=tokenizer,
-        frame=plain_frame(tokenizer),
-        pad_id=0 if pad is None else pad,
-        special_ids=tokenizer.all_special_ids,
+    seed = ground.plan.seed
+    made = design(axis, match(axis, ground.loaded.tokenizer), sentences=budget, seed=seed)
+    readings = read(
+        ground.loaded.model, made, ground.sentences(axis, made.cells), layers=ground.layers, seed=seed
     )
-    kept = list(sentences)
-    readings = read(loaded.model, made, kept, layers=ground.layers, seed=seed)
-    return _Measured(made, kept, readings.sentences, tested(readings, made, seed=seed))
+    tests = tested(readings, made, seed=seed)
+    directed = [place for place in in_order(tests) if place[0] in QUANTITIES]
+    pair = typical(readings, made, *directed[0]) if directed else None
+    return _Measured(made, readings.sentences, tests, pair)
 
 
-def _said(ground: Ground, each: _Measured, adjusted: Adjusted) -> SkewAxis:
+class _Fresh:
+    """The same architecture with fresh weights, made once and only when asked for."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    @cached_property
+    def model(self) -> Any:
+        """The model, or why there is none."""
+        return reinitialised(self._ground.loaded, self._ground.plan.seed)
+
+    def beside(self, made: Design, heads: tuple[SkewedHead, ...]) -> tuple[SkewedHead, ...]:
+        """`heads` with what it shows in their place, where there is one."""
+        if isinstance(self.model, str):
+            return heads
+        return beside_untrained(self._ground, self.model, made, heads)
+
+
+def _said(ground: Ground, fresh: _Fresh, each: _Measured, adjusted: Adjusted) -> SkewAxis:
     made, axis = each.design, each.design.axis
-    language = understood(ground.loaded, made, each.sentences)
+    language = understood(ground, made)
     heads = listed(each.tests, adjusted, ground.layers) if language is None else ()
-    standing = tuple(head for head in heads if head.q <= LEVEL)
-    if standing and not axis.control:
-        standing = beside_untrained(
-            ground.loaded, made, each.some, standing, layers=ground.layers, seed=ground.plan.seed
-        )
-    output = _output(ground, each, found=bool(standing) and language is None)
-    if isinstance(output, Behaviour) and standing:
-        standing, output = carried(
-            ground.loaded,
-            made,
-            each.some,
-            standing[:SHOWN],
-            output,
-            layers=ground.layers,
-            patched=PATCHED.get(ground.plan.depth, 1),
-            seed=ground.plan.seed,
-        )
-    shown = (*standing, *heads[len(standing) :])[:SHOWN]
+    shown = heads[:SHOWN]
+    found = sum(head.q <= LEVEL for head in heads)
+    if found and not axis.control:
+        shown = fresh.beside(made, shown)
+    output = _output(ground, each, shown, adjusted, found=found)
+    if isinstance(output, Consequences):
+        shown = output.heads
     verdict = _verdict(made, each.tests, adjusted, heads, language)
     return SkewAxis(
         name=axis.name,
@@ -173,18 +163,30 @@ def _said(ground: Ground, each: _Measured, adjusted: Adjusted) -> SkewAxis:
         verdict=verdict.word,
         reason=verdict.reason,
         heads=shown,
-        found=sum(head.q <= LEVEL for head in heads),
+        found=found,
         by_layer=by_layer(heads, ground.layers),
         smallest=visible(each.tests, adjusted.size),
-        output=output.record() if isinstance(output, Behaviour) else None,
-        output_absent=None if isinstance(output, Behaviour) else output,
+        output=output.output.record() if isinstance(output, Consequences) else None,
+        output_absent=None if isinstance(output, Consequences) else output,
+        remedies=output.remedies if isinstance(output, Consequences) else (),
+        example=_example(ground, each, shown),
     )
 
 
-def _output(ground: Ground, each: _Measured, *, found: bool) -> Behaviour | str:
+def _example(ground: Ground, each: _Measured, shown: Sequence[SkewedHead]) -> SkewExample | None:
+    """Of the first head with a direction, where it stands out."""
+    first = next((head for head in shown if head.quantity in QUANTITIES), None)
+    if first is None or first.q > LEVEL or each.pair is None or each.design.axis.control or not ground.shown:
+        return None
+    return example(ground, each.design, each.pair, first)
+
+
+def _output(
+    ground: Ground, each: _Measured, shown: Sequence[SkewedHead], adjusted: Adjusted, *, found: int
+) -> Consequences | str:
     if each.design.axis.control or not (found or ground.plan.depth == "full"):
         return ON_REQUEST
-    return behaviour(ground.loaded, each.design, each.sentences, layers=ground.layers, seed=ground.plan.seed)
+    return consequences(ground, each.design, shown, adjusted.standing())
 
 
 def _pairs(made: Design) -> tuple[tuple[str, str], ...]:

@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from audit.numerics import rounded
 from audit.skew.design import Design
 from audit.skew.readings import Readings
-from audit.statistics.crossed import effect, smallest_visible, term_scores
+from audit.statistics.crossed import effect, interval, smallest_visible, term_scores
 from audit.statistics.discovery import benjamini_hochberg
 from audit.statistics.permutation import between_minus_within, contrasts, difference_of_means
 
 Array = NDArray[np.float64]
 
 LEVEL = 0.05  # share of the skews found that may be false
+SHOWN = 12  # tests of an axis that are named, with intervals: the most certain
 
 
 class Tests(NamedTuple):
@@ -24,7 +25,7 @@ class Tests(NamedTuple):
     level: Array  # mean over all terms
     difference: Array
     p: Array
-    low: Array  # NaN for divergences, which have a test and no interval
+    low: Array  # NaN for divergences, which have a test and no interval, and for what is not named
     high: Array
     size: Array  # Hedges' g
     error: Array
@@ -43,7 +44,30 @@ def tested(readings: Readings, design: Design, *, seed: int) -> dict[str, Tests]
         blank = np.full_like(contrast.p, np.nan)
         level = totals.sum((1, 2)) / max(readings.counts[name].sum(), 1)
         found[name] = Tests(level, contrast.observed, contrast.p, blank, blank, blank, blank)
+    named = in_order(found)[:SHOWN]
+    for name in readings.values:
+        if cells := [cell for of, cell in named if of == name]:
+            values = readings.values[name][..., cells].astype(np.float64)
+            found[name].low[cells], found[name].high[cells] = interval(values, design.first, seed=seed)
     return found
+
+
+def rank(p: float, size: float | None) -> tuple[float, float]:
+    """What tests of one axis are put in order by: the most certain first, then the largest.
+
+    Correcting several axes together does not change it.
+    """
+    return p, -abs(size or 0.0)
+
+
+def in_order(tests: Mapping[str, Tests]) -> list[tuple[str, int]]:
+    """Quantity and cell of every test, the most certain first."""
+    every = sorted(
+        (rank(each.p[cell], np.nan_to_num(each.size[cell])), name, cell)
+        for name, each in tests.items()
+        for cell in np.flatnonzero(np.isfinite(each.p)).tolist()
+    )
+    return [(name, cell) for _, name, cell in every]
 
 
 def differences(readings: Readings, design: Design) -> dict[str, Array]:
@@ -65,7 +89,7 @@ def _difference(values: Array, first: NDArray[np.bool_], seed: int) -> Tests:
     known = np.isfinite(contrast.p)
     low, high, size, error = (np.full(known.shape, np.nan) for _ in range(4))
     if known.any():
-        low[known], high[known], size[known], error[known] = effect(values[..., known], first, seed=seed)
+        size[known], error[known] = effect(scores[:, known], first)
     return Tests(np.where(known, level, np.nan), contrast.observed, contrast.p, low, high, size, error)
 
 
@@ -74,6 +98,13 @@ class Adjusted(NamedTuple):
 
     q: dict[str, Array]  # quantity -> [cell]; empty for an axis that was not judged
     size: int
+
+    def standing(self) -> "Standing":
+        """The tests that stand out."""
+        return {name: np.flatnonzero(np.nan_to_num(q, nan=1.0) <= LEVEL) for name, q in self.q.items()}
+
+
+Standing = Mapping[str, NDArray[np.int64]]  # quantity -> cells
 
 
 class Corrected(NamedTuple):

@@ -20,8 +20,6 @@ POWER = 0.8
 class Effect(NamedTuple):
     """First group minus second, per cell; NaN where it is not defined."""
 
-    low: Array  # 95% interval over terms and templates
-    high: Array
     size: Array  # Hedges' g over terms
     error: Array  # standard error over terms
 
@@ -43,20 +41,15 @@ def term_scores(values: Array) -> Array:
     return np.asarray(np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0))
 
 
-def effect(values: Array, first: NDArray[np.bool_], *, seed: int) -> Effect:
-    """How large the difference between the groups is, and how well known.
+def effect(scores: Array, first: NDArray[np.bool_]) -> Effect:
+    """How large the difference between the groups is beside the spread of their terms.
 
-    The interval is the percentile one of a bootstrap that draws terms within each group, and templates, both with
-    replacement; for crossed factors it is on the wide side.
-
-    Source: Owen 2007, The pigeonhole bootstrap; Hedges 1981 (g).
+    Source: Hedges 1981 (g).
 
     Args:
-        values: [template, term, cell]; NaN where a term did not stand in a template.
+        scores: [term, cell].
         first: which terms are of the first group, [term].
-        seed: fixes the resamples.
     """
-    scores = term_scores(values)
     one, two = scores[first], scores[~first]
     free = len(one) + len(two) - 2
     pooled = (_squares(one) + _squares(two)) / max(free, 1)
@@ -64,22 +57,23 @@ def effect(values: Array, first: NDArray[np.bool_], *, seed: int) -> Effect:
     difference = one.mean(0) - two.mean(0)
     small = 1.0 - 3.0 / (4.0 * free - 1.0) if free > 0 else np.nan
     size = np.divide(difference, deviation, out=np.full_like(difference, np.nan), where=deviation > 0) * small
-    low, high = _interval(centred(values), first, seed)
-    return Effect(low, high, size, deviation * np.sqrt(1 / len(one) + 1 / len(two)))
+    return Effect(size, deviation * np.sqrt(1 / len(one) + 1 / len(two)))
 
 
-def smallest_visible(error: Array, tests: int, *, level: float = 0.05) -> Array:
-    """The smallest difference that 80% of such probes would have found, standing alone among `tests`."""
-    normal = NormalDist()
-    return (normal.inv_cdf(1 - level / (2 * max(tests, 1))) + normal.inv_cdf(POWER)) * error
+def interval(values: Array, first: NDArray[np.bool_], *, seed: int) -> tuple[Array, Array]:
+    """Both ends of the 95% interval of the difference between the groups, [cell] each.
 
+    The percentile interval of a bootstrap that draws terms within each group, and templates, both with replacement;
+    for crossed factors it is on the wide side.
 
-def _squares(values: Array) -> Array:
-    found: Array = np.square(values - values.mean(0)).sum(0)
-    return found
+    Source: Owen 2007, The pigeonhole bootstrap.
 
-
-def _interval(values: Array, first: NDArray[np.bool_], seed: int) -> tuple[Array, Array]:
+    Args:
+        values: [template, term, cell]; NaN where a term did not stand in a template.
+        first: which terms are of the first group, [term].
+        seed: fixes the resamples.
+    """
+    values = centred(values)
     templates, terms, cells = values.shape
     generator = np.random.default_rng(seed)
     drawn = generator.multinomial(templates, np.full(templates, 1 / templates), RESAMPLES).astype(np.float64)
@@ -94,6 +88,17 @@ def _interval(values: Array, first: NDArray[np.bool_], seed: int) -> tuple[Array
             _resampled(part, drawn, share, first), (0.025, 0.975), axis=0
         )
     return bounds[0], bounds[1]
+
+
+def smallest_visible(error: Array, tests: int, *, level: float = 0.05) -> Array:
+    """The smallest difference that 80% of such probes would have found, standing alone among `tests`."""
+    normal = NormalDist()
+    return (normal.inv_cdf(1 - level / (2 * max(tests, 1))) + normal.inv_cdf(POWER)) * error
+
+
+def _squares(values: Array) -> Array:
+    found: Array = np.square(values - values.mean(0)).sum(0)
+    return found
 
 
 def _resampled(values: Array, drawn: Array, share: Array, first: NDArray[np.bool_]) -> Array:

@@ -13,6 +13,7 @@ Source: Phipson and Smyth 2010, Permutation p-values should never be zero; Good 
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from itertools import combinations
 from typing import NamedTuple
 
@@ -27,7 +28,7 @@ Statistic = Callable[
 
 COARSE, FINE = 10_000, 200_000  # labellings: for every cell, and for those that come near a threshold
 NEAR = 0.02  # p after the coarse stage from which a cell is worth the fine one
-CHUNK = 5_000  # labellings worked on at once
+CHUNK = 2_000  # labellings worked on at once
 ROUNDING = 1e-9  # relative: labellings that give the same statistic in other order count as equal
 
 
@@ -68,32 +69,47 @@ def between_minus_within(
         first: which terms are of the first group, [term].
         seed: chooses the labellings.
     """
-    found = contrasts(totals, counts, first[None])[0]
-
-    def statistic(labels: Labels, cells: NDArray[np.int64]) -> Array:
-        return contrasts(totals[cells], counts, labels)
-
-    defined = np.asarray(np.isfinite(totals).all((1, 2)) & np.isfinite(found))
-    return Tested(found, _p(statistic, first, defined, seed=seed))
-
-
-def _differences(values: Array, labels: Labels) -> Array:
-    """[draw, cell]."""
-    share = labels / labels.sum(1, keepdims=True) - ~labels / (~labels).sum(1, keepdims=True)
-    return np.asarray(share @ values)
+    pairs = _Pairs.of(totals, counts)
+    found = pairs.contrasts(first[None], slice(None))[0]
+    defined = np.asarray(np.isfinite(pairs.totals).all(1) & np.isfinite(found))
+    return Tested(found, _p(pairs.contrasts, first, defined, seed=seed))
 
 
 def contrasts(totals: Array, counts: Array, labels: Labels) -> Array:
     """Mean divergence between the groups minus that within them, for each labelling, [draw, cell]."""
-    signs = np.where(labels, 1.0, -1.0)
-    cells, terms = len(totals), len(counts)
-    lean = (signs @ totals.transpose(1, 0, 2).reshape(terms, cells * terms)).reshape(-1, cells, terms)
-    agreeing = np.einsum("dct,dt->dc", lean, signs)
-    compared = np.einsum("dt,dt->d", signs @ counts, signs)[:, None]
-    total, count = totals.sum((1, 2)), counts.sum()
-    with np.errstate(invalid="ignore", divide="ignore"):
-        contrast: Array = (total - agreeing) / (count - compared) - (total + agreeing) / (count + compared)
-    return contrast
+    return _Pairs.of(totals, counts).contrasts(labels, slice(None))
+
+
+class _Pairs(NamedTuple):
+    """Divergences by unordered pair of different terms."""
+
+    one: NDArray[np.int64]  # [pair]
+    two: NDArray[np.int64]
+    totals: Array  # [cell, pair]
+    counts: Array  # [pair]
+
+    @classmethod
+    def of(cls, totals: Array, counts: Array) -> "_Pairs":
+        one, two = np.triu_indices(len(counts), 1)
+        return cls(one, two, totals[:, one, two], counts[one, two])
+
+    def contrasts(self, labels: Labels, cells: NDArray[np.int64] | slice) -> Array:
+        """[draw, cell]."""
+        by_term, totals = np.ascontiguousarray(labels.T), self.totals[cells]
+        across = (by_term[self.one] != by_term[self.two]).astype(np.float64)  # [pair, draw]
+        between, compared = totals @ across, self.counts @ across
+        with np.errstate(invalid="ignore", divide="ignore"):
+            within = (totals.sum(1, keepdims=True) - between) / (self.counts.sum() - compared)
+            contrast: Array = between / compared - within
+        return contrast.T
+
+
+def _differences(values: Array, labels: Labels) -> Array:
+    """[draw, cell]."""
+    first = labels.sum(1, keepdims=True)
+    rest = labels.shape[1] - first
+    of_first = labels.astype(np.float64) @ values
+    return np.asarray(of_first / first - (values.sum(0) - of_first) / rest)
 
 
 def _p(statistic: Statistic, first: NDArray[np.bool_], defined: NDArray[np.bool_], *, seed: int) -> Array:
@@ -105,24 +121,21 @@ def _p(statistic: Statistic, first: NDArray[np.bool_], defined: NDArray[np.bool_
     if every <= FINE:
         p[cells] = _exceeded(statistic, first, _all_labellings(first), cells) / every
         return p
-    generator = np.random.default_rng(seed)
-    p[cells] = _drawn(statistic, first, cells, COARSE, generator)
-    near = cells[p[cells] <= NEAR]
-    p[near] = _drawn(statistic, first, near, FINE, generator)
+    for draws in (COARSE, FINE):
+        labels = _drawn(len(first), int(first.sum()), draws, seed)
+        p[cells] = (1 + _exceeded(statistic, first, labels, cells)) / (1 + draws)
+        cells = cells[p[cells] <= NEAR]
+        if not len(cells):
+            break
     return p
 
 
-def _drawn(
-    statistic: Statistic,
-    first: NDArray[np.bool_],
-    cells: NDArray[np.int64],
-    draws: int,
-    generator: np.random.Generator,
-) -> Array:
-    if not len(cells):
-        return np.empty(0)
-    labels = generator.permuted(np.tile(first, (draws, 1)), axis=1)
-    return (1 + _exceeded(statistic, first, labels, cells)) / (1 + draws)
+@lru_cache(maxsize=4)  # the quantities of an axis share their labellings, and so do most axes
+def _drawn(terms: int, of_first: int, draws: int, seed: int) -> Labels:
+    labels = np.tile(np.arange(terms) < of_first, (draws, 1))
+    labels = np.random.default_rng((seed, draws)).permuted(labels, axis=1)
+    labels.flags.writeable = False
+    return labels
 
 
 def _exceeded(

@@ -5,7 +5,9 @@ import torch
 
 from audit.errors import UnusableInput
 from audit.interventions.ablation import Ablation, Replacement, Target
-from audit.interventions.prefix import Inseparable, clean_pass, resumed
+from audit.interventions.prefix import Inseparable, clean_pass, rerun, resumed
+from audit.models.attention import Edit
+from audit.observations import AttentionObservation
 from audit.results.subject import LayerCoverage
 from tests.architectures import Task
 from tests.interventions.subjects import FAMILIES, tiny
@@ -55,6 +57,40 @@ def test_blocks_before_the_start_are_not_computed() -> None:
     for hook in hooks:
         hook.remove()
     assert seen == [1]
+
+
+@pytest.mark.parametrize(
+    ("model_type", "task"), [("bert", "masked"), ("gemma2", "causal"), ("llama", "causal")]
+)
+def test_a_pass_edited_from_a_block_on_is_the_whole_pass_edited(model_type: str, task: Task) -> None:
+    """What comes before the edited layer is taken from the clean pass; bit by bit the same."""
+    subject = tiny(model_type, task)
+    clean, last = subject.clean(), subject.layers[-1].index
+
+    def edit(seen: AttentionObservation) -> Edit | None:
+        return Edit(pattern=seen.pattern.flip(0)) if seen.layer == last else None
+
+    start = clean.route.run_of(last)
+    assert start
+    whole, short = (
+        subject.read(rerun(subject.model, subject.fed, clean, edit, start=at)) for at in (0, start)
+    )
+    assert torch.equal(whole, short)
+    assert not torch.equal(whole, subject.read(clean.output))
+
+
+def test_a_clean_pass_shows_every_layer() -> None:
+    """And follows nothing of what is returned."""
+    subject = tiny("llama", "causal")
+    seen = []
+
+    def look(observation: AttentionObservation) -> Edit:
+        seen.append(observation.layer)
+        return Edit(pattern=observation.pattern * 0)
+
+    looked = clean_pass(subject.model, subject.fed, layers=subject.layers, keep=0, look=look)
+    assert seen == [layer.index for layer in subject.layers]
+    assert torch.equal(looked.output.logits, subject.clean().output.logits)
 
 
 def test_an_encoder_decoder_resumed_in_the_decoder_skips_its_encoder() -> None:

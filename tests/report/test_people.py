@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from audit.report.people import people
-from audit.results.demographics import Skew, SkewAxis, SkewedHead, SkewedOutput
+from audit.results.demographics import Skew, SkewAxis, SkewedHead, SkewedOutput, SkewExample, SkewRemedy
 from tests.report.example import example_audit
 
 
@@ -27,6 +27,23 @@ def head(**changes):
         "carries_high": 0.6,
     }
     return SkewedHead(**fields | changes)
+
+
+def remedy(**changes):
+    fields = {
+        "name": "silenced",
+        "heads": 3,
+        "skew": 0.8,
+        "skew_low": 0.7,
+        "skew_high": 0.9,
+        "output": 0.5,
+        "output_low": 0.4,
+        "output_high": 0.6,
+        "loss": 0.02,
+        "loss_low": 0.01,
+        "loss_high": 0.03,
+    }
+    return SkewRemedy(**fields | changes)
 
 
 def axis(**changes):
@@ -55,7 +72,15 @@ def axis(**changes):
             difference=0.3,
             chance=0.1,
             leanings=({"attribute": "nurse", "toward": "women", "nats": 0.8},),
-            equalised=0.5,
+        ),
+        "remedies": (remedy(),),
+        "example": SkewExample(
+            quantity="received",
+            layer=1,
+            head=2,
+            terms=("aunt", "uncle"),
+            words=("The", "", "'works'", "</script>"),
+            attention=((0.1, None, 0.3, 0.2), (0.1, None, 0.1, None)),
         ),
     }
     return SkewAxis(**fields | changes)
@@ -72,7 +97,7 @@ def audit_with(*axes, **changes):
 
 
 def test_a_skew_is_told_with_its_size_its_uncertainty_and_what_it_carries():
-    """Head, interval, untrained model, share of the output, attributes, remedy."""
+    """Head, interval, both groups, untrained model, share of the output, attributes, remedy."""
     block = people(audit_with(axis()), medium="screen")
     (shown,) = block.axes
     (row,) = shown.heads.rows
@@ -80,9 +105,40 @@ def test_a_skew_is_told_with_its_size_its_uncertainty_and_what_it_carries():
     assert "0.02 [0.01, 0.03]" in row
     assert row[-1] == "40% [20%, 60%]"
     assert shown.leanings.rows == (("nurse", "women", "0.8"),)
-    assert any("50% of the difference" in fact.text for fact in shown.facts)
+    assert shown.heads.head[2:4] == ("women", "men")
+    assert row[2:4] == ("0.11", "0.09")
+    assert shown.remedies.rows == (
+        (
+            "silenced: every token gets the head's mean output",
+            "3",
+            "80% [70%, 90%]",
+            "50% [40%, 60%]",
+            "0.02 [0.01, 0.03]",
+        ),
+    )
     assert block.overview.rows[0][3] == "Skew found"
-    assert "no difference in what the model says" in block.claims[1].text
+    assert "neither is by itself a harm" in block.claims[1].text
+
+
+def test_one_pair_is_shown_word_by_word():
+    """A picture, the same in words, and the numbers; any word may stand in a sentence."""
+    (shown,) = people(audit_with(axis()), medium="screen").axes
+    assert "0.2 with 'aunt' and 0.1 with 'uncle'" in shown.example.alt
+    assert shown.example.table.rows == (
+        ("The", "0.1", "0.1"),
+        ("'works'", "0.3", "0.1"),
+        ("</script>", "0.2", "–"),
+    )
+    assert people(audit_with(axis()), medium="print").axes[0].example.table is None
+    assert people(audit_with(axis(example=None)), medium="screen").axes[0].example is None
+
+
+def test_columns_that_nothing_is_known_of_are_left_out():
+    """Neither an untrained model nor a patched head."""
+    bare = head(reinitialised=None, carries=None, carries_low=None, carries_high=None, size=None)
+    (shown,) = people(audit_with(axis(heads=(bare,))), medium="screen").axes
+    assert shown.heads.head == ("what differs", "difference", "women", "men", "effect size g", "q")
+    assert shown.heads.rows[0][2:5] == ("–", "–", "–")
 
 
 def test_print_tells_only_of_axes_where_something_stands_out():

@@ -1,12 +1,13 @@
 """Who stands where: within budget, in pairs, and judged only with enough of both."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from audit.probes.demographics import axes
 from audit.probes.matching import Matched
-from audit.skew.design import SENTENCES, design
+from audit.skew.design import MOST_PAIRS, MOST_TEMPLATES, SENTENCES, design, thinned
 
 (GENDER,) = (axis for axis in axes() if axis.name == "gender")
 
@@ -52,3 +53,35 @@ def test_too_few_terms_are_only_described(pairs, few):
     """With 6 against 6 no correction could ever be passed."""
     made = design(GENDER, matched(pairs), sentences=222, seed=0)
     assert (made.few is None) if few is None else made.few.startswith(few)
+
+
+def test_too_few_templates_are_only_described():
+    """Fewer than 20, as in a short file of one's own."""
+    short = replace(GENDER, templates=GENDER.templates[:19])
+    made = design(short, matched(14), sentences=None, seed=0)
+    assert made.few == "19 templates are too few to judge by (20 are needed)"
+    assert (
+        design(replace(GENDER, templates=GENDER.templates[:20]), matched(14), sentences=None, seed=0).few
+        is None
+    )
+
+
+def test_a_large_file_is_cut_to_what_memory_is_meant_for():
+    """The closest pairs, in so many templates; both terms of a pair stay."""
+    count = 300
+    terms = tuple(tuple(f"{group}{i}" for i in range(count)) for group in "ab")
+    every = frozenset((i, term) for i in range(count) for term in (i, i + count))
+    own = replace(GENDER, terms=terms, templates=tuple(f"{{person}} {i}." for i in range(count)), rows=every)
+    made = design(own, matched(count), sentences=None, seed=0)
+    assert len(made.chosen) == 2 * MOST_PAIRS
+    assert len(made.templates) <= MOST_TEMPLATES
+    assert made.first.sum() == MOST_PAIRS
+    full = replace(GENDER, terms=terms, templates=own.templates)
+    assert len(design(full, matched(count), sentences=None, seed=0).cells) == 2 * MOST_PAIRS * MOST_TEMPLATES
+
+
+def test_thinning_keeps_whole_templates():
+    """About as many sentences as asked for."""
+    cells = [(template, term) for template in range(24) for term in range(8)]
+    assert {template for template, _ in thinned(cells, 64)} == set(range(0, 24, 3))
+    assert thinned(cells, 1000) == set(cells)

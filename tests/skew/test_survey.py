@@ -11,11 +11,11 @@ from audit.definitions import PairProbe
 from audit.models.coverage import observed, survey
 from audit.models.loading import load_model
 from audit.probes.demographics import axes
-from audit.probes.framing import plain_frame
-from audit.probes.sentences import crossings
 from audit.progress import Silent
 from audit.results import Plan
 from audit.skew.survey import survey_skew
+from audit.skew.testing import LEVEL
+from tests.skew.planting import Aim, ground_of, heads_of
 
 LAYER, HEAD = 3, 5
 
@@ -40,46 +40,15 @@ def surveyed(encoder, *chosen, plan=None):
     return survey_skew(loaded, probe_of(*chosen), layers=layers, plan=plan or Plan(), progress=Silent())
 
 
-def plant(loaded, axis, strength):
-    """Keys of the first group's terms are moved along the head's mean query; what is learnt is undone by the caller.
-
-    The direction that tells the groups apart is that of the layer's input, so that the fault sits in W_K alone.
-    """
-    inputs, queries, kept = [], [], {}
-    attention = loaded.model.encoder.layer[LAYER].attention.self
-    width = attention.attention_head_size
-    rows = slice(HEAD * width, (HEAD + 1) * width)
-    hook = attention.register_forward_pre_hook(lambda _, args: kept.update(x=args[0]))
-    cells = {(template, term) for template in range(0, 60, 10) for term in range(52)}
-    tokenizer = loaded.tokenizer
-    for crossing in crossings(
-        axis, cells, tokenizer=tokenizer, frame=plain_frame(tokenizer), pad_id=0, special_ids=()
-    ):
-        with torch.no_grad():
-            loaded.model(input_ids=crossing.batch.input_ids, attention_mask=crossing.batch.tokens.long())
-        where = crossing.words == crossing.term[:, None]
-        first = torch.tensor([term < len(axis.terms[0]) for term in crossing.terms])[:, None]
-        inputs.append((kept["x"][where & first].mean(0), kept["x"][where & ~first].mean(0)))
-        queries.append(attention.query(kept["x"])[..., rows][crossing.batch.tokens].mean(0))
-    hook.remove()
-    apart = torch.stack([one - two for one, two in inputs]).mean(0)
-    query = torch.stack(queries).mean(0)
-    moved = strength * width**0.5 * torch.outer(query / query.norm() ** 2, apart / apart.norm() ** 2)
-    attention.key.weight[rows] += moved
-    return partial(attention.key.weight[rows].sub_, moved)
-
-
-def test_a_planted_skew_is_first_in_the_list(encoder):
-    """Scores of one group's terms raised by so much in one head: that head, and who is looked at more."""
+@pytest.mark.parametrize("lead", [2.0, 1.0])
+def test_a_planted_skew_is_first_in_the_list(encoder, lead):
+    """Scores of one group's terms raised in one head: that head, and who is looked at more."""
     (gender,) = named("gender")
-    undo = plant(encoder[0], gender, 2.0)
-    try:
-        (axis,) = surveyed(encoder, gender).axes
-    finally:
-        undo()
-    assert axis.verdict == "skew found"
-    first = axis.heads[0]
+    ground = ground_of(encoder[0])
+    with Aim.at(ground, gender, layer=LAYER, head=HEAD).planted(lead):
+        first = heads_of(ground, gender)[0]
     assert (first.layer, first.head) == (LAYER, HEAD)
+    assert first.q <= LEVEL
     assert first.quantity.startswith("received")
     assert first.difference > 0
     assert first.low > 0

@@ -26,7 +26,7 @@ from audit.skew.published.antecedents import Attended, attended
 from audit.skew.published.pairs import Weighed
 from audit.skew.published.spelling import Spelling
 from audit.skew.testing import LEVEL
-from audit.statistics.crossed import effect, smallest_visible
+from audit.statistics.crossed import effect, interval, smallest_visible, term_scores
 from audit.statistics.discovery import benjamini_hochberg
 from audit.statistics.permutation import difference_of_means
 
@@ -120,9 +120,9 @@ def _tested(seen: Attended, first: NDArray[np.bool_], seed: int) -> _Tested:
     defined = np.isfinite(contrast.p)
     low, high, size, error = (blank.copy() for _ in range(4))
     if defined.any():
-        low[defined], high[defined], size[defined], error[defined] = effect(
-            lead[None][..., defined], group, seed=seed
-        )
+        values = lead[None][..., defined]  # of one template: every pair counts towards its occupation
+        size[defined], error[defined] = effect(term_scores(values), group)
+        low[defined], high[defined] = interval(values, group, seed=seed)
     return _Tested(
         terms=terms,
         level=np.where(defined, level.mean(0), np.nan),
