@@ -80,7 +80,7 @@ def survey_published(
     Raises:
         UnusableInput, MachineFault: as any pass does.
     """
-    items = len(probe.pairs) + len(probe.triples) + sum(probe.unusable.values())
+    items = sum(pair.counted for pair in probe.pairs) + len(probe.triples) + sum(probe.unusable.values())
     chosen = probe if plan.depth == "full" else _within(probe, SENTENCES, plan.seed)
     written = spelling(loaded)
     if isinstance(written, str):
