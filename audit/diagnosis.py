@@ -213,6 +213,14 @@ GROUPS = (
             "Texts shorter than the positions the model has: rows that no text reached stay as they were drawn.",
         ),
     ),
+    _Group(
+        "Far text that is not used",
+        frozenset({"long_range_forgetting"}),
+        _fixed(
+            "not decidable",
+            "Training on short texts and positions that cannot tell so far look alike in one checkpoint.",
+        ),
+    ),
     _Group("Groups of people treated unlike", frozenset({"attention_skew"}), _skew),
     _Group(
         "Capacity that is not used",

@@ -9,7 +9,7 @@ from audit.report.wording import anchor, counted, estimate, number, sentence
 from audit.results import Audit
 from audit.results.demographics import Skew, SkewAxis, SkewedHead, SkewExample, SkewRemedy
 
-_HEADS = {"screen": 12, "print": 5}  # of an axis
+_HEADS = {"screen": 12, "print": 3}  # of an axis
 _REMEDIES = {
     "equalised": "both words of a pair get the mean of their patterns",
     "silenced": "every token gets the head's mean output",
@@ -40,15 +40,15 @@ _VERDICTS = {
 def people(audit: Audit, *, medium: Medium) -> PeopleBlock:
     """The whole section."""
     axes = [(skew, axis) for skew in audit.skew for axis in skew.axes]
+    told = [(skew, axis) for skew, axis in axes if not axis.control and (medium == "screen" or axis.found)]
     return PeopleBlock(
         note=_note(audit),
         claims=_CLAIMS if axes else (),
         overview=_overview(audit, [axis for _, axis in axes]) if axes else None,
         figure=_figure(audit, [axis for _, axis in axes], medium=medium) if axes else None,
         axes=tuple(
-            _axis(skew, axis, medium=medium)
-            for skew, axis in axes
-            if not axis.control and (medium == "screen" or axis.found)
+            _axis(skew, axis, medium=medium, drawn=medium == "screen" or axis is told[0][1])
+            for skew, axis in told
         ),
     )
 
@@ -105,7 +105,7 @@ def _figure(audit: Audit, axes: list[SkewAxis], *, medium: Medium) -> Figure | N
     )
 
 
-def _axis(skew: Skew, axis: SkewAxis, *, medium: Medium) -> PeopleAxis:
+def _axis(skew: Skew, axis: SkewAxis, *, medium: Medium, drawn: bool) -> PeopleAxis:
     listed = axis.found or medium == "screen"
     shown = axis.heads[: _HEADS[medium]] if listed else ()
     return PeopleAxis(
@@ -113,7 +113,7 @@ def _axis(skew: Skew, axis: SkewAxis, *, medium: Medium) -> PeopleAxis:
         title=axis.title,
         verdict=sentence(f"{_VERDICTS[axis.verdict]}: {axis.reason}"),
         facts=tuple(_facts(skew, axis)),
-        example=_example(skew, axis, medium=medium),
+        example=_example(skew, axis, medium=medium) if drawn else None,
         heads=_heads(skew, axis, shown) if shown else None,
         heads_note=""
         if axis.found

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 CHUNK = 2**14  # distances at once
+ROUNDING = 1e-6  # of a cosine in float32
 
 
 def table_likeness(table: Tensor, distances: Sequence[int]) -> list[float]:
@@ -53,6 +54,6 @@ def first_negative(frequencies: Tensor, limit: int) -> int | None:
     for start in range(1, limit, CHUNK):
         distances = range(start, min(limit, start + CHUNK))
         for distance, likeness in zip(distances, rotation_likeness(frequencies, distances), strict=True):
-            if likeness < 0:
+            if likeness < -ROUNDING:
                 return distance
     return None

@@ -286,7 +286,7 @@ def test_the_order_is_the_reviewers(drawn):
     order = re.findall(r'<section id="(\w+)"', drawn.html)
     assert order == [
         "summary", "findings", "redundancy", "ablations", "curves", "likeness",
-        "people", "training", "anatomy", "heads", "depth", "trainability", "patterns",
+        "people", "training", "anatomy", "heads", "depth", "trainability", "reach", "patterns",
         "method", "rules", "probes", "provenance", "glossary",
     ]  # fmt: skip
     assert drawn.html.index("May be promoted, with 2 findings to watch") < drawn.html.index(
