@@ -149,7 +149,7 @@ def test_many_findings_make_a_digest(tmp_path):
     many = tuple(replace(audit.findings[0], id=f"entropy_collapse-{n}") for n in range(500))
     page = page_for_print(replace(audit, findings=many, exhibits=()), tmp_path, timestamp=STARTED)
     assert page.count('<article id="finding-') == 8
-    assert "452 more findings in audit.json." in page
+    assert "468 more findings in audit.json." in page
 
 
 @pytest.mark.slow
