@@ -78,7 +78,10 @@ def _structured(case: Case, probe: str, place: Cell) -> bool:
     kept = 1.0 - (sink.value if sink else 0.0)
     sharp = entropy is not None and entropy.value < case.thresholds["structured_entropy"]
     positional = offset is not None and offset.value > case.thresholds["structured_offset"] * kept
-    return sinks and kept >= case.thresholds["structured_mass"] and (sharp or positional)
+    told = kept >= case.thresholds["structured_mass"] and (sharp or positional)
+    # Had its cue taken all of its mass off the sinks, it would still say as little: the values are what is small.
+    speechless = upper(place) <= case.thresholds["output"] * kept
+    return sinks and told and not speechless
 
 
 def _slices(case: Case) -> dict[Place, float]:
@@ -156,7 +159,7 @@ RULE = Rule(
     criterion="on every text probe: 95% upper bound of head_output_norm <= `output` AND head_output_norm within the lowest "
     "`quantile` of the model's heads, unless at least `sink_mass` rests on sinks and the rest (`structured_mass` or more) "
     "is sharp (attention_entropy_without_sinks < `structured_entropy`) or positional (offset_mass > `structured_offset` "
-    "of it); OR its slice of W_O (norm over the layer's mean), and that times head_output_norm, are as low. "
+    "of it) and head_output_norm would be above `output` with all of the mass there; OR its slice of W_O (norm over the layer's mean), and that times head_output_norm, are as low. "
     "Quiet on one and at least `active` on another: a remark",
     judge=judge,
     mitigation="Let ablation confirm it, then prune the head or leave it: a sink gives attention a place to rest, and "

@@ -109,10 +109,18 @@ def depth_case(similarity, rank):
     ("similarity", "rank", "expected"),
     [
         ([0.4, 0.995, 0.999], [0.5, 0.03, 0.01], [(1, None)]),
+        ([0.4, 0.995, 0.985], [0.5, 0.03, 0.03], [(1, None)]),
+        ([0.4, 0.995, 0.97], [0.5, 0.03, 0.03], []),
         ([0.4, 0.995, 0.90], [0.5, 0.03, 0.2], []),
         ([0.4, 0.995, 0.999], [0.5, 0.6, 0.5], []),
     ],
-    ids=["to the end", "recovered", "alike by a few channels only"],
+    ids=[
+        "to the end",
+        "by a vector seven times as long",
+        "as healthy models are",
+        "recovered",
+        "alike by a few channels only",
+    ],
 )
 def test_rank_collapse_depth_needs_collapse_to_the_end_in_both_measures(similarity, rank, expected):
     """The onset is named; a passing or a merely anisotropic similarity is spared."""

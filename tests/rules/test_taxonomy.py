@@ -137,6 +137,14 @@ def test_a_sink_that_leaves_nothing_has_no_shape_beside_it() -> None:
     assert flagged("dormant_head", dormant(**shape)) == [(1, 0)]
 
 
+def test_a_head_that_would_say_nothing_on_its_cue_is_dormant() -> None:
+    """A fifth of the mass stands on its place already: were it all of it, the head would still be quiet."""
+    shape = {"sink_mass": [[0.1] * 3, [0.8, 0.1, 0.1]], "offset_mass": [[0.1] * 3, [0.15, 0.1, 0.1]]}
+    quiet = {"head_output_norm": [[1.0, 1.0, 0.9], [0.035, 1.3, 1.6]]}
+    assert flagged("dormant_head", dormant(**shape)) == []
+    assert flagged("dormant_head", dormant(**shape, **quiet)) == [(1, 0)]
+
+
 @pytest.mark.parametrize(
     ("slices", "expected"),
     [
