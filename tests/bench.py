@@ -76,7 +76,8 @@ print(seconds, sorted(passes)[2], found.passes)
 """
 CONFIRMATION = 30.0  # plain passes that confirming may take in time
 
-# Feeding, reading and testing two demographic axes beside plain passes over the same sentences, in seconds of the CPU.
+# Feeding, reading and testing three demographic axes, of which MiniLM treats one alike, one hardly and one far from
+# alike, beside plain passes over the same sentences, in seconds of the CPU.
 _SKEW = """
 import sys, time, torch
 from pathlib import Path
@@ -92,7 +93,7 @@ from tests.skew.planting import ground_of
 ground = ground_of(load_model(open_checkpoint(Path(sys.argv[1]))))
 model, every = ground.loaded.model, axes()
 designs = [design(axis, match(axis, ground.loaded.tokenizer), sentences=SENTENCES // len(every), seed=0)
-           for axis in every if axis.name in ("gender", "age")]
+           for axis in every if axis.name in ("ethnicity", "gender", "age")]
 def plain(made):
     model.set_attn_implementation("sdpa")
     with torch.inference_mode():
@@ -105,18 +106,18 @@ def skew(made):
     tests.append(time.process_time() - between)
 tests, spent = [], {plain: 0.0, skew: 0.0}
 plain(designs[0])
-for made in designs * 2:
+for made in designs:
     for work in spent:
         start = time.process_time()
         work(made)
         spent[work] += time.process_time() - start
 print(spent[plain], spent[skew] - sum(tests), sum(tests))
 """
-READING = 1.3  # plain passes that feeding and reading demographic sentences may take
+DEMOGRAPHIC = 1.3  # plain passes that feeding, reading and testing demographic sentences may take
 
 
 def main(rounds: int = 3) -> int:
-    """Print a row per model; exit code 1 when an audit costs more than 3x its passes plus 20 s, or confirming 30."""
+    """Print a row per model; exit code 1 where anything costs more than its table allows."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(os.cpu_count())}
     worst = 0.0
     print("| model | bare passes (s) | audit, PDF included (s) | allowed: 3 x passes + 20 (s) |")
@@ -128,21 +129,25 @@ def main(rounds: int = 3) -> int:
         worst = max(worst, whole / allowed)
         print(f"| {name} | {passes:.2f} | {whole:.2f} | {allowed:.2f} |", flush=True)
     ratio, skew = confirming(), demographic()
-    return int(worst > 1 or ratio > CONFIRMATION or skew > READING)
+    return int(worst > 1 or ratio > CONFIRMATION or skew > DEMOGRAPHIC)
 
 
 def demographic() -> float:
-    """The most that reading demographic sentences costs in plain passes over them, of all models; printed too."""
+    """The most that demographic sentences cost, their tests too, in plain passes over them, of all models; printed."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     worst = 0.0
-    print("\n| demographic sentences of | plain (s) | read, in plain passes | allowed | tested (s) |")
-    print("|---|---|---|---|---|")
+    print("\n| demographic sentences of | plain (s) | read, in plain passes | tested | together | allowed |")
+    print("|---|---|---|---|---|---|")
     for name, path in SUBJECTS.items():
         command = [sys.executable, "-P", "-c", _SKEW, str(path)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-        plain, read, tests = map(float, done.stdout.split())
-        worst = max(worst, read / plain)
-        print(f"| {name} | {plain:.1f} | {read / plain:.2f} | {READING} | {tests:.1f} |", flush=True)
+        plain, *parts = map(float, done.stdout.split())
+        read, tests = (part / plain for part in parts)
+        worst = max(worst, read + tests)
+        print(
+            f"| {name} | {plain:.1f} | {read:.2f} | {tests:.2f} | {read + tests:.2f} | {DEMOGRAPHIC} |",
+            flush=True,
+        )
     return worst
 
 

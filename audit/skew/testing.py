@@ -35,20 +35,18 @@ def tested(readings: Readings, design: Design, *, seed: int) -> dict[str, Tests]
     """Every quantity of one axis; an axis of fewer than two terms per group has no tests."""
     if min(design.first.sum(), (~design.first).sum()) < 2:
         return {}
-    found = {
-        name: _difference(values.astype(np.float64), design.first, seed)
-        for name, values in readings.values.items()
-    }
+    found = _differences(readings.values, design.first, seed)
     for name, totals in readings.totals.items():
         contrast = between_minus_within(totals, readings.counts[name], design.first, seed=seed)
         blank = np.full_like(contrast.p, np.nan)
         level = totals.sum((1, 2)) / max(readings.counts[name].sum(), 1)
         found[name] = Tests(level, contrast.observed, contrast.p, blank, blank, blank, blank)
-    named = in_order(found)[:SHOWN]
-    for name in readings.values:
-        if cells := [cell for of, cell in named if of == name]:
-            values = readings.values[name][..., cells].astype(np.float64)
-            found[name].low[cells], found[name].high[cells] = interval(values, design.first, seed=seed)
+    named = [(name, cell) for name, cell in in_order(found)[:SHOWN] if name in readings.values]
+    if named:
+        values = np.stack([readings.values[name][..., cell] for name, cell in named], axis=-1)
+        bounds = interval(values.astype(np.float64), design.first, seed=seed)
+        for (name, cell), low, high in zip(named, *bounds, strict=True):
+            found[name].low[cell], found[name].high[cell] = low, high
     return found
 
 
@@ -81,16 +79,27 @@ def differences(readings: Readings, design: Design) -> dict[str, Array]:
     return found
 
 
-def _difference(values: Array, first: NDArray[np.bool_], seed: int) -> Tests:
-    scores = term_scores(values)
+def _differences(
+    readings: Mapping[str, NDArray[np.float32]], first: NDArray[np.bool_], seed: int
+) -> dict[str, Tests]:
+    """All quantities side by side: they share their labellings."""
+    scores = np.concatenate([term_scores(each.astype(np.float64)) for each in readings.values()], axis=1)
     contrast = difference_of_means(scores, first, seed=seed)
-    defined = np.isfinite(values)
-    level = np.where(defined, values, 0.0).sum((0, 1)) / np.maximum(defined.sum((0, 1)), 1)
     known = np.isfinite(contrast.p)
     low, high, size, error = (np.full(known.shape, np.nan) for _ in range(4))
     if known.any():
         size[known], error[known] = effect(scores[:, known], first)
-    return Tests(np.where(known, level, np.nan), contrast.observed, contrast.p, low, high, size, error)
+    level = np.where(known, np.concatenate([_level(each) for each in readings.values()]), np.nan)
+    columns = (level, contrast.observed, contrast.p, low, high, size, error)
+    parts = zip(*(np.split(column, len(readings)) for column in columns), strict=True)
+    return {name: Tests(*part) for name, part in zip(readings, parts, strict=True)}
+
+
+def _level(values: NDArray[np.float32]) -> Array:
+    """Mean over all sentences, [cell]."""
+    defined = np.isfinite(values)
+    total = np.where(defined, values, 0.0).sum((0, 1), dtype=np.float64)
+    return np.asarray(total / np.maximum(defined.sum((0, 1)), 1))
 
 
 class Adjusted(NamedTuple):

@@ -93,7 +93,7 @@ def divergence(words: Words, one: Tensor, two: Tensor) -> Tensor:
     """
     rows = words.pattern / words.pattern.sum(-1, keepdim=True).clamp_min(TINY)
     own = _entropy(rows)
-    mixed = _entropy((rows[one] + rows[two]) / 2)
+    mixed = _entropy(rows[one].add_(rows[two]).div_(2))
     return _mean((mixed - (own[one] + own[two]) / 2).clamp_min(0.0), words.others[one])
 
 
@@ -142,5 +142,6 @@ def _mean(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def _entropy(rows: Tensor) -> Tensor:
-    entropy: Tensor = -torch.special.xlogy(rows, rows).sum(-1)
+    """Of the last axis; several times as fast as `xlogy`, which the largest tensors here would wait for."""
+    entropy: Tensor = -rows.clamp_min(TINY).log_().mul_(rows).sum(-1)
     return entropy

@@ -4,32 +4,34 @@ The unit of inference is the TERM. Two groups of the same kind of word (twelve m
 sentence to sentence because their words differ: a test over sentences calls that significant almost always, a test
 that permutes the labels of terms does so as often as it says.
 
-Every labelling with the same group sizes is tried where there are few, else a seeded draw of them. Most cells are far
-from any threshold and need few draws; those that are not see `FINE` of them, so that a p of 2e-5 can be told from 0.
-p counts the observed labelling itself and is therefore never 0; both stages keep P(p <= x) <= x.
+Every labelling with the same group sizes is tried where there are few, else seeded ones are drawn one after the other
+until `ENOUGH` are at least as strange as the observed one: a cell far from any threshold needs few draws, and one that
+stands out sees all `DRAWS`, so that a p of 2e-5 can be told from 0. Drawn so, p is known to about a twentieth of itself
+and P(p <= x) <= x.
 
-Source: Phipson and Smyth 2010, Permutation p-values should never be zero; Good 2005, Permutation Tests, chapter 3.
+Source: Besag and Clifford 1991, Sequential Monte Carlo p-values; Phipson and Smyth 2010, Permutation p-values should
+never be zero; Good 2005, Permutation Tests, chapter 3.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.bool_]  # [draw, term], True in the first group
-Statistic = Callable[
-    [Labels, NDArray[np.int64]], Array
-]  # draws and cells -> [draw, cell]; larger is stranger
+Cells = NDArray[np.int64]
+Strange = Callable[[Labels, Cells, Array], NDArray[np.bool_]]  # whether each draw reaches each cell's bar
 
-COARSE, FINE = 10_000, 200_000  # labellings: for every cell, and for those that come near a threshold
-NEAR = 0.02  # p after the coarse stage from which a cell is worth the fine one
+DRAWS = 200_000  # labellings, at most
+ENOUGH = 400  # as strange as the observed one: a p above 0.002 needs no more
 CHUNK = 2_000  # labellings worked on at once
 ROUNDING = 1e-9  # relative: labellings that give the same statistic in other order count as equal
+DOUBT = 1e-4  # of the mean deviation: several times what single precision can be off by
 
 
 class Tested(NamedTuple):
@@ -47,13 +49,14 @@ def difference_of_means(values: Array, first: NDArray[np.bool_], *, seed: int) -
         first: which terms are of the first group, [term].
         seed: chooses the labellings.
     """
-    found = _differences(values, first[None])[0]
+    found = values[first].mean(0) - values[~first].mean(0)
+    apart = values - values.mean(0)  # of which the sum over a group is proportional to the difference
 
-    def statistic(labels: Labels, cells: NDArray[np.int64]) -> Array:
-        return np.abs(_differences(values[:, cells], labels))
+    def strange(labels: Labels, cells: Cells, bar: Array) -> NDArray[np.bool_]:
+        return np.asarray(np.abs(labels.astype(np.float64) @ apart[:, cells]) >= bar)
 
     defined = np.asarray(np.isfinite(values).all(0))
-    return Tested(found, _p(statistic, first, defined, seed=seed))
+    return Tested(found, _p(strange, np.abs(apart[first].sum(0)), first, defined, seed=seed))
 
 
 def between_minus_within(
@@ -72,12 +75,13 @@ def between_minus_within(
     pairs = _Pairs.of(totals, counts)
     found = pairs.contrasts(first[None], slice(None))[0]
     defined = np.asarray(np.isfinite(pairs.totals).all(1) & np.isfinite(found))
-    return Tested(found, _p(pairs.contrasts, first, defined, seed=seed))
+    return Tested(found, _p(pairs.strange, found, first, defined, seed=seed))
 
 
 def contrasts(totals: Array, counts: Array, labels: Labels) -> Array:
     """Mean divergence between the groups minus that within them, for each labelling, [draw, cell]."""
-    return _Pairs.of(totals, counts).contrasts(labels, slice(None))
+    found: Array = _Pairs.of(totals, counts).contrasts(labels, slice(None))
+    return found
 
 
 class _Pairs(NamedTuple):
@@ -85,69 +89,79 @@ class _Pairs(NamedTuple):
 
     one: NDArray[np.int64]  # [pair]
     two: NDArray[np.int64]
-    totals: Array  # [cell, pair]
+    totals: Array  # [cell, pair], less the cell's mean divergence: only what pairs differ by counts
     counts: Array  # [pair]
 
     @classmethod
     def of(cls, totals: Array, counts: Array) -> "_Pairs":
         one, two = np.triu_indices(len(counts), 1)
-        return cls(one, two, totals[:, one, two], counts[one, two])
+        summed, compared = totals[:, one, two], counts[one, two]
+        level = summed.sum(1) / max(compared.sum(), 1)
+        return cls(one, two, summed - np.outer(level, compared), compared)
 
-    def contrasts(self, labels: Labels, cells: NDArray[np.int64] | slice) -> Array:
-        """[draw, cell]."""
-        by_term, totals = np.ascontiguousarray(labels.T), self.totals[cells]
-        across = (by_term[self.one] != by_term[self.two]).astype(np.float64)  # [pair, draw]
-        between, compared = totals @ across, self.counts @ across
+    def contrasts(self, labels: Labels, cells: NDArray[np.int64] | slice, kind: Any = np.float64) -> Any:
+        """[draw, cell], computed in the precision `kind`."""
+        by_term = np.ascontiguousarray(labels.T)
+        across = (by_term[self.one] != by_term[self.two]).astype(kind)  # [pair, draw]
+        compared = self.counts.astype(kind) @ across
         with np.errstate(invalid="ignore", divide="ignore"):
-            within = (totals.sum(1, keepdims=True) - between) / (self.counts.sum() - compared)
-            contrast: Array = between / compared - within
-        return contrast.T
+            weight = 1 / compared + 1 / (self.counts.sum(dtype=kind) - compared)
+            return ((self.totals[cells].astype(kind) @ across) * weight).T
+
+    def strange(self, labels: Labels, cells: NDArray[np.int64], bar: Array) -> NDArray[np.bool_]:
+        """Where the contrast reaches `bar`, [draw, cell]: in half the time, and again where that leaves a doubt."""
+        rough = self.contrasts(labels, cells, np.float32)
+        doubt = DOUBT * np.abs(self.totals[cells]).sum(1) / self.counts.sum()
+        found: NDArray[np.bool_] = rough >= bar
+        unsure = np.flatnonzero((np.abs(rough - bar) <= doubt).any(1))
+        found[unsure] = self.contrasts(labels[unsure], cells) >= bar
+        return found
 
 
-def _differences(values: Array, labels: Labels) -> Array:
-    """[draw, cell]."""
-    first = labels.sum(1, keepdims=True)
-    rest = labels.shape[1] - first
-    of_first = labels.astype(np.float64) @ values
-    return np.asarray(of_first / first - (values.sum(0) - of_first) / rest)
-
-
-def _p(statistic: Statistic, first: NDArray[np.bool_], defined: NDArray[np.bool_], *, seed: int) -> Array:
+def _p(
+    strange: Strange, observed: Array, first: NDArray[np.bool_], defined: NDArray[np.bool_], *, seed: int
+) -> Array:
     p = np.full(len(defined), np.nan)
     cells = np.flatnonzero(defined)
     if not len(cells) or not 0 < first.sum() < len(first):
         return p
+    bar = (observed - ROUNDING * np.abs(observed))[cells]
     every = math.comb(len(first), int(first.sum()))
-    if every <= FINE:
-        p[cells] = _exceeded(statistic, first, _all_labellings(first), cells) / every
-        return p
-    for draws in (COARSE, FINE):
-        labels = _drawn(len(first), int(first.sum()), draws, seed)
-        p[cells] = (1 + _exceeded(statistic, first, labels, cells)) / (1 + draws)
-        cells = cells[p[cells] <= NEAR]
-        if not len(cells):
-            break
+    if every <= DRAWS:
+        labels = _all_labellings(first)
+        p[cells] = sum(strange(chunk, cells, bar).sum(0) for chunk in _chunks(labels)) / every
+    else:
+        p[cells] = _sequential(strange, bar, cells, _drawn(len(first), int(first.sum()), seed))
     return p
 
 
 @lru_cache(maxsize=4)  # the quantities of an axis share their labellings, and so do most axes
-def _drawn(terms: int, of_first: int, draws: int, seed: int) -> Labels:
-    labels = np.tile(np.arange(terms) < of_first, (draws, 1))
-    labels = np.random.default_rng((seed, draws)).permuted(labels, axis=1)
+def _drawn(terms: int, of_first: int, seed: int) -> Labels:
+    labels = np.tile(np.arange(terms) < of_first, (DRAWS, 1))
+    labels = np.random.default_rng((seed, DRAWS)).permuted(labels, axis=1)
     labels.flags.writeable = False
     return labels
 
 
-def _exceeded(
-    statistic: Statistic, first: NDArray[np.bool_], labels: Labels, cells: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """How many labellings are at least as strange as the observed one, [cell]."""
-    observed = statistic(first[None], cells)[0]
-    bar = observed - ROUNDING * np.abs(observed)
-    count = np.zeros(len(cells), np.int64)
-    for start in range(0, len(labels), CHUNK):
-        count += (statistic(labels[start : start + CHUNK], cells) >= bar).sum(0)
-    return count
+def _sequential(strange: Strange, bar: Array, cells: Cells, labels: Labels) -> Array:
+    """P of each cell: `ENOUGH` over the labellings that it took to see so many, or of all of them."""
+    p, count = np.full(len(cells), np.nan), np.zeros(len(cells), np.int64)
+    left, seen = np.arange(len(cells)), 0
+    for chunk in _chunks(labels):
+        found = strange(chunk, cells[left], bar[left])
+        before, count[left] = count[left], count[left] + found.sum(0)
+        done = count[left] >= ENOUGH
+        took = 1 + (before[done] + found[:, done].cumsum(0) >= ENOUGH).argmax(0)
+        p[left[done]] = ENOUGH / (seen + took)
+        left, seen = left[~done], seen + len(chunk)
+        if not len(left):
+            break
+    p[left] = (1 + count[left]) / (1 + len(labels))
+    return p
+
+
+def _chunks(labels: Labels) -> Iterator[Labels]:
+    return (labels[start : start + CHUNK] for start in range(0, len(labels), CHUNK))
 
 
 def _all_labellings(first: NDArray[np.bool_]) -> Labels:

@@ -61,8 +61,25 @@ def test_a_strong_difference_is_known_far_down():
     values = np.random.default_rng(3).normal(size=(28, 3))
     values[:14, 1] += 6.0
     p = difference_of_means(values, halves(28, 14), seed=0).p
-    assert 0 < p[1] <= 2 / permutation.FINE
+    assert 0 < p[1] <= 2 / permutation.DRAWS
     assert p[0] > 1e-3 < p[2]
+
+
+def test_drawing_stops_where_enough_is_known():
+    """A p that stopped early is near the one over all labellings, and one that did not is the same."""
+    values = np.random.default_rng(5).normal(size=(28, 40))
+    values[:14] += np.linspace(0.0, 1.6, 40)
+    early = difference_of_means(values, halves(28, 14), seed=0).p
+    gaps = np.abs(values[:14].mean(0) - values[14:].mean(0))
+    labels = np.tile(halves(28, 14), (permutation.DRAWS, 1))
+    labels = np.random.default_rng((0, permutation.DRAWS)).permuted(labels, axis=1)
+    sums = labels @ values
+    strange = np.abs(sums / 14 - (values.sum(0) - sums) / 14) >= gaps - 1e-9
+    whole = (1 + strange.sum(0)) / (1 + permutation.DRAWS)
+    rare = strange.sum(0) < permutation.ENOUGH
+    assert 0 < rare.sum() < 40
+    assert early[rare] == pytest.approx(whole[rare], rel=1e-12)
+    assert early[~rare] == pytest.approx(whole[~rare], rel=4 / np.sqrt(permutation.ENOUGH))
 
 
 def test_a_cell_without_a_score_of_every_term_has_no_p():
