@@ -29,12 +29,13 @@ class _Listed(NamedTuple):
 
 
 def holds_pairs(spec: str) -> bool:
-    """Whether `spec` is a file with the columns of pairs; what cannot be read is left for the reader to refuse."""
+    """Whether `spec` is a file with columns of pairs, be it not all; what cannot be read is left for the reader to refuse."""
     path = Path(spec)
     if path.suffix.lower() not in READERS or path.suffix.lower() == ".txt" or not path.is_file():
         return False
     check_file(path)
-    return {"group", "term"} <= set(READERS[path.suffix.lower()](path, ()).columns)
+    columns = set(READERS[path.suffix.lower()](path, ()).columns)
+    return "text" not in columns and len(columns.intersection(COLUMNS)) >= 2  # the third is asked for by name
 
 
 def read_pairs(spec: str) -> PairProbe:
@@ -53,10 +54,10 @@ def read_pairs(spec: str) -> PairProbe:
                 f"probe file {path.name!r} has no column {name!r}; pairs need group, term and template"
             )
     listed = [_listed(path.name, row) for row in rows]
-    axes = tuple(
-        _axis(path.name, name, [r for r in listed if r.axis == name])
-        for name in _distinct(r.axis for r in listed)
-    )
+    by_axis: dict[str, list[_Listed]] = {}
+    for row in listed:
+        by_axis.setdefault(row.axis, []).append(row)
+    axes = tuple(_axis(path.name, name, of_axis) for name, of_axis in by_axis.items())
     if not axes:
         raise UnusableInput(f"probe file {path.name!r} holds no rows; give each group its terms")
     return PairProbe(
@@ -89,12 +90,12 @@ def _axis(file: str, name: str, rows: Sequence[_Listed]) -> Axis:
     groups = _distinct(row.group for row in rows)
     if len(groups) != 2:
         raise UnusableInput(
-            f"probe file {file!r}: an axis needs two groups, and one of its axes has {len(groups)}"
+            f"probe file {file!r}: an axis needs two groups, and one of its axes has {len(groups)}; list terms of two"
         )
     terms = tuple(_distinct(row.term for row in rows if row.group == group) for group in groups)
     if set(terms[0]) & set(terms[1]):
         raise UnusableInput(f"probe file {file!r}: a term stands in both groups of an axis; give it to one")
-    templates = _distinct(row.template for row in rows)
+    place = {template: i for i, template in enumerate(_distinct(row.template for row in rows))}
     number = {
         (group, term): i
         for i, (group, term) in enumerate((g, t) for g, of in zip(groups, terms, strict=True) for t in of)
@@ -104,9 +105,9 @@ def _axis(file: str, name: str, rows: Sequence[_Listed]) -> Axis:
         title=name,
         groups=(groups[0], groups[1]),
         terms=(terms[0], terms[1]),
-        templates=templates,
+        templates=tuple(place),
         limits="The user's own terms and templates.",
-        rows=frozenset((templates.index(row.template), number[row.group, row.term]) for row in rows),
+        rows=frozenset((place[row.template], number[row.group, row.term]) for row in rows),
     )
 
 

@@ -13,6 +13,7 @@ _MORE = {  # who does what with whose attention
     "given": ("give the sentence", "their"),
     "given_to_attribute": ("give the attribute", "their"),
 }
+PRONOUN = "received_from_pronoun"  # of data sets in which the same sentence stands with both pronouns
 _APART = {"divergence": ("the pattern", " nats"), "column_difference": ("who attends to the word", "")}
 
 
@@ -25,6 +26,9 @@ def judge(case: Case) -> Judgement:
     reasons += [axis.reason for _, axis in axes if axis.verdict == "not applicable"]
     if reasons and all(axis.verdict == "not applicable" for _, axis in axes):
         return NotApplicable(reasons[0])
+    described = [axis for _, axis in axes if axis.verdict == "descriptive"]
+    if described and not any(axis.verdict in ("skew found", "none found") for _, axis in axes):
+        return NotMeasured(f"described, not judged: {described[0].reason}")
     return tuple(_suspicion(case, probe, axis) for probe, axis in axes if axis.verdict == "skew found")
 
 
@@ -49,16 +53,30 @@ def _suspicion(case: Case, probe: str, axis: SkewAxis) -> Suspicion:
 
 def _said(axis: SkewAxis, head: SkewedHead) -> str:
     """Who gets more, by how much of what, with its interval."""
+    if head.quantity == PRONOUN:
+        return _of_pronoun(head)
     one, two = (f"{group!r}" for group in axis.groups)
     if head.quantity not in _MORE:
         what, unit = _APART.get(head.quantity, (head.quantity, ""))
         return f"{what} differs {head.difference:.2g}{unit} more between {one} and {two} than within them"
     more, less = (one, two) if head.difference > 0 else (two, one)
-    bounds = sorted(abs(bound) for bound in (head.low, head.high) if bound is not None)
-    same = head.low is not None and head.high is not None and head.low * head.high > 0
-    interval = f" [{bounds[0]:.2g}, {bounds[1]:.2g}]" if same else ""
     verb, whose = _MORE[head.quantity]
-    return f"words for {more} {verb} {abs(head.difference):.2g}{interval} more of {whose} attention than words for {less}"
+    return f"words for {more} {verb} {_size(head)} more of {whose} attention than words for {less}"
+
+
+def _of_pronoun(head: SkewedHead) -> str:
+    more, less = ("that fits", "that does not") if head.difference > 0 else ("that does not fit", "that does")
+    return (
+        f"an occupation receives {_size(head)} more attention from the pronoun {more} its stereotype than from the one "
+        f"{less}"
+    )
+
+
+def _size(head: SkewedHead) -> str:
+    """The difference without its sign, and its interval where that does not cross zero."""
+    known = head.low is not None and head.high is not None and head.low * head.high > 0
+    bounds = sorted(abs(bound) for bound in (head.low, head.high) if bound is not None) if known else ()
+    return f"{abs(head.difference):.2g}" + (f" [{bounds[0]:.2g}, {bounds[1]:.2g}]" if bounds else "")
 
 
 def _consequence(axis: SkewAxis, *, leans: bool) -> str:

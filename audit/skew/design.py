@@ -1,5 +1,6 @@
 """Which terms stand in which templates: matched pairs of terms together, within a budget of sentences."""
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -43,29 +44,30 @@ class Design:
 def design(axis: Axis, matched: Matched, *, sentences: int | None, seed: int) -> Design:
     """The matched pairs in the templates (the closest `MOST_PAIRS` in `MOST_TEMPLATES`), or as many as `sentences` allows.
 
-    With a budget the 14 best matched pairs share 24 seeded templates, each pair standing in as many as there is room
-    for, in rotation; both terms of a pair always stand in the same ones.
+    With a budget the best matched pairs share 24 templates (seeded, or of a file of one's own those that hold most),
+    each pair standing in as many as there is room for, in rotation; both terms of a pair always stand in the same ones,
+    unless a file lists them apart.
     """
     offset = len(axis.terms[0])
-    if axis.rows is not None or sentences is None:
+    if sentences is None:
         kept = list(matched.pairs[:MOST_PAIRS])
-        of_pairs = {term for a, b in kept for term in (a, b + offset)}
-        every = axis.rows or {(t, term) for t in range(len(axis.templates)) for term in of_pairs}
-        cells = {(t, term) for t, term in every if term in of_pairs}
-        few = set(sorted({t for t, _ in cells})[:MOST_TEMPLATES])
+        cells = _standing(axis, kept)
+        few = set(_fullest(cells, MOST_TEMPLATES))
         cells = {(t, term) for t, term in cells if t in few}
     else:
-        kept = list(matched.pairs[:PAIRS])
-        templates = _drawn(len(axis.templates), seed)
-        share = min(len(templates), sentences // max(1, 2 * len(kept)))
-        places = [
-            [(number * share + step) % len(templates) for step in range(share)] for number in range(len(kept))
-        ]
+        room = PAIRS if axis.rows is None else min(max(PAIRS, sentences // (2 * TEMPLATES)), MOST_PAIRS)
+        kept = list(matched.pairs[:room])
+        every = _standing(axis, kept)
+        templates = _drawn(len(axis.templates), seed) if axis.rows is None else _fullest(every, TEMPLATES)
+        share = sentences // max(1, 2 * len(kept))
         cells = {
-            (templates[place], term)
-            for (a, b), where in zip(kept, places, strict=True)
-            for place in where
+            (template, term)
+            for number, (a, b) in enumerate(kept)
+            for template in _rotated(
+                [t for t in templates if (t, a) in every or (t, b + offset) in every], number, share
+            )
             for term in (a, b + offset)
+            if (template, term) in every
         }
     used = {term for _, term in cells}
     one, two = (
@@ -87,6 +89,25 @@ def thinned(cells: Collection[tuple[int, int]], about: int) -> frozenset[tuple[i
     templates = sorted({template for template, _ in cells})
     kept = set(templates[:: max(1, round(len(cells) / about))])
     return frozenset(cell for cell in cells if cell[0] in kept)
+
+
+def _standing(axis: Axis, kept: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Every sentence (template, term) that the terms of `kept` can stand in."""
+    terms = {term for a, b in kept for term in (a, b + len(axis.terms[0]))}
+    every = axis.rows or {(t, term) for t in range(len(axis.templates)) for term in terms}
+    return {(t, term) for t, term in every if term in terms}
+
+
+def _fullest(cells: Collection[tuple[int, int]], most: int) -> list[int]:
+    """The templates in which most terms stand."""
+    held = Counter(template for template, _ in cells)
+    return sorted(sorted(held, key=lambda template: (-held[template], template))[:most])
+
+
+def _rotated(templates: list[int], number: int, share: int) -> list[int]:
+    """The share of one pair: it begins where that of the pair before it ends."""
+    share = min(len(templates), share)
+    return [templates[(number * share + step) % len(templates)] for step in range(share)]
 
 
 def _drawn(count: int, seed: int) -> list[int]:

@@ -71,7 +71,7 @@ def survey_skew(
         return Skew(probe=probe.name, quantities={}, tests=0, level=LEVEL, axes=(), absent=why)
     ground = Ground(loaded=loaded, layers=layers, plan=plan, shown=plan.show_text or not probe.private)
     axes = probe.axes()
-    budget = None if plan.depth == "full" or probe.private else SENTENCES // len(axes)
+    budget = None if plan.depth == "full" or _fits(axes) else SENTENCES // len(axes)
     measured = []
     with progress.stage(f"observe {probe.name}", len(axes)) as advance:
         for axis in axes:
@@ -99,6 +99,11 @@ def _inapplicable(loaded: LoadedModel, layers: Sequence[LayerCoverage]) -> str |
     if not any(layer.observed and layer.kind == "self" for layer in layers):
         return "no self-attention layer was observed"
     return None
+
+
+def _fits(axes: Sequence[Axis]) -> bool:
+    """Whether all sentences of a file of one's own are within the budget."""
+    return all(axis.rows for axis in axes) and sum(len(axis.rows or ()) for axis in axes) <= SENTENCES
 
 
 def _judged(made: Design) -> bool:
@@ -196,6 +201,14 @@ def _pairs(made: Design) -> tuple[tuple[str, str], ...]:
     return tuple((one[a], two[b]) for a, b in made.matched.pairs if {one[a], two[b]} <= fed)
 
 
+def _nothing(made: Design, terms: int) -> str:
+    unmatched, unknown = len(made.matched.unmatched), len(made.matched.unknown)
+    return (
+        f"nothing to compare: {terms} terms per group are matched, {unmatched} have no counterpart of as many word "
+        f"pieces, and {unknown} are unknown to the tokenizer"
+    )
+
+
 def _verdict(
     made: Design,
     tests: dict[str, Tests],
@@ -207,7 +220,7 @@ def _verdict(
     if language is not None:
         return _Verdict("not applicable", language)
     if not tests:
-        return _Verdict("not applicable", f"{terms} matched terms per group leave nothing to compare")
+        return _Verdict("not applicable", _nothing(made, terms))
     if made.few is not None:
         return _Verdict("descriptive", made.few)
     cells = sum(int(np.isfinite(values).sum()) for values in adjusted.q.values())

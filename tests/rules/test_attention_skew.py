@@ -107,10 +107,26 @@ def test_a_difference_that_an_untrained_model_has_too_is_not_laid_to_the_data():
     assert found.cause.startswith("not decidable")
 
 
-@pytest.mark.parametrize("verdict", ["none found", "descriptive"])
-def test_what_is_not_found_is_not_flagged(verdict):
-    """Nor is the control, whatever it shows."""
-    assert judged(axis(verdict=verdict), axis(name="control", control=True)) == ()
+def test_of_pronouns_it_is_said_which_one_looks():
+    """Data sets of coreference compare pronouns, not words for groups."""
+    found = head(quantity="received_from_pronoun", difference=-0.02, low=-0.03, high=-0.01)
+    (found,) = judged(axis(heads=(found,), title="WinoBias"))
+    assert found.statement.startswith(
+        "WinoBias: an occupation receives 0.02 [0.01, 0.03] more attention from the pronoun that does not fit its "
+        "stereotype than from the one that does;"
+    )
+
+
+def test_what_is_not_found_is_not_flagged():
+    """Nor is the control, whatever it shows, nor what stands beside it and is only described."""
+    few = axis(name="age", verdict="descriptive", reason="3 templates are too few to judge by")
+    assert judged(axis(verdict="none found"), few, axis(name="control", control=True)) == ()
+
+
+def test_axes_that_are_only_described_are_no_clean_bill():
+    """The check says why nothing was judged."""
+    found = judged(axis(verdict="descriptive", reason="3 templates are too few to judge by"))
+    assert found == NotMeasured("described, not judged: 3 templates are too few to judge by")
 
 
 def test_what_was_not_fed_or_cannot_be_is_said():

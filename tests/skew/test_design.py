@@ -80,6 +80,18 @@ def test_a_large_file_is_cut_to_what_memory_is_meant_for():
     assert len(design(full, matched(count), sentences=None, seed=0).cells) == 2 * MOST_PAIRS * MOST_TEMPLATES
 
 
+def test_a_large_file_keeps_the_budget_of_standard():
+    """As many of its closest pairs as 24 templates of the fullest leave room for; judged all the same."""
+    terms = tuple(tuple(f"{group}{i}" for i in range(100)) for group in "ab")
+    every = frozenset((i, term) for i in range(60) for term in range(200) if i != 3 or term < 20)
+    own = replace(GENDER, terms=terms, templates=tuple(f"{{person}} {i}." for i in range(60)), rows=every)
+    made = design(own, matched(100), sentences=SENTENCES, seed=0)
+    assert SENTENCES - 100 < len(made.cells) <= SENTENCES
+    assert made.cells <= every
+    assert made.templates == (*range(3), *range(4, 25))
+    assert made.few is None
+
+
 def test_thinning_keeps_whole_templates():
     """About as many sentences as asked for."""
     cells = [(template, term) for template in range(24) for term in range(8)]

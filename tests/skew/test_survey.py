@@ -1,5 +1,7 @@
 """Demographic skew from a checkpoint on: what was planted is found, what is chance is not."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 
@@ -89,3 +91,15 @@ def test_a_model_is_left_as_it_was(encoder):
     before = loaded.model(**sentence).last_hidden_state.clone()
     surveyed(encoder, *named("sexual_orientation"))
     assert torch.equal(before, loaded.model(**sentence).last_hidden_state)
+
+
+def test_memory_is_flat_in_the_number_of_sentences(bert_tiny):
+    """Ten times the sentences: if their patterns were kept, fourteen times the memory."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.skew.memory", str(bert_tiny)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    few, many = map(int, done.stdout.split())
+    assert many < 2.5 * few
