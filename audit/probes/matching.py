@@ -12,6 +12,7 @@ from audit.definitions import Axis
 from audit.probes.framing import encode
 
 BYTE = re.compile(r"<0x[0-9A-F]{2}>")  # how vocabularies with byte fallback write a byte
+PART = "\ufffd"  # what bytes are read as that are no whole letter
 
 
 class Pieces(NamedTuple):
@@ -74,10 +75,10 @@ def pieces_of(term: str, tokenizer: PreTrainedTokenizerBase, *, lead: str = "") 
 
 
 def _unknown(token: int, tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether a token says only that the vocabulary has none: the unknown token, or one byte in place of a letter."""
-    if token == tokenizer.unk_token_id:
+    """Whether a token says only that the vocabulary has none: the unknown token, or bytes that are no whole letter."""
+    if token == tokenizer.unk_token_id or BYTE.fullmatch(str(tokenizer.convert_ids_to_tokens(token))):
         return True
-    return BYTE.fullmatch(str(tokenizer.convert_ids_to_tokens(token))) is not None
+    return PART in str(tokenizer.decode([token]))
 
 
 def _ranks(group: Sequence[Pieces | None]) -> list[float]:

@@ -1,6 +1,8 @@
 """Terms in templates: what is capital, which token belongs to which word, what stays aligned."""
 
 import pytest
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast
 
 from audit.definitions import Axis
 from audit.probes.framing import plain_frame
@@ -74,3 +76,18 @@ def test_matching_pairs_terms_of_as_many_pieces(encoder_tokenizer):
     assert [(axis.terms[0][a], axis.terms[1][b]) for a, b in found.pairs] == [("woman", "man")]
     assert found.unknown == ("\U0001f9ff",)
     assert set(found.unmatched) == {"stepgranddaughter", "boy"}
+
+
+def test_a_term_written_byte_by_byte_is_unknown(chat_tokenizer):
+    """Byte pairs, and a vocabulary that falls back on bytes: letters it has no piece for are no word to it."""
+    backend = Tokenizer(models.BPE({"a": 0, "b": 1, "<0xC3>": 2, "<0xB8>": 3}, [], byte_fallback=True))
+    fallback = PreTrainedTokenizerFast(tokenizer_object=backend)
+    for tokenizer, known, strange in (
+        (chat_tokenizer, ("Ann", "Bob"), ("\U00013000", "\u0ca0")),
+        (fallback, ("a", "b"), ("\u00f8", "a\u00f8")),
+    ):
+        terms = tuple(zip(known, strange, strict=True))
+        axis = Axis(name="x", title="X", groups=("a", "b"), terms=terms, templates=("{person} ran.",))
+        found = match(axis, tokenizer)
+        assert found.pairs == ((0, 0),)
+        assert set(found.unknown) == set(strange)
