@@ -2,7 +2,7 @@
 
 Attention is read once. A replicate draws anew which half of the terms is called the first group and takes one test,
 of a head and quantity drawn with it: 2,000 such p values are independent given the attention, and must be uniform. p
-moves in steps of 1/10,001 (of 1/200,001 below 0.02), which a test of 2,000 values cannot see, so that nothing is
+moves in steps of 1/400 at 1 and ever finer ones below, which a test of 2,000 values cannot see, so that nothing is
 randomised. Beside it stands the test that the design avoids: a sign-flip of paired differences over sentences.
 """
 
