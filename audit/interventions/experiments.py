@@ -9,6 +9,7 @@ from audit.interventions.curve import CHOSEN_BY, EXTENTS, Influence, drop_curves
 from audit.interventions.halves import first
 from audit.interventions.readings import Fed
 from audit.interventions.remedies import LIMITS, remedies
+from audit.interventions.rescaling import rescaled
 from audit.models.loading import LoadedModel
 from audit.progress import Progress
 from audit.results import Finding, Measurement, Plan, Remedy
@@ -75,6 +76,12 @@ def mended(
             detection=texts.detection,
             confirmation=texts.confirmation,
             limit=LIMITS[plan.depth],
+            seed=plan.seed,
+        ) + rescaled(
+            findings,
+            loaded,
+            detection=texts.detection,
+            confirmation=texts.confirmation,
             seed=plan.seed,
         )
         advance(1)

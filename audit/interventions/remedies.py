@@ -27,6 +27,7 @@ from audit.statistics.bootstrap import by_document, studentised_interval
 LIMITS: dict[Depth, int | None] = {"standard": 3, "full": None}  # findings; each takes half a dozen passes
 FACTORS = (0.5, 0.25, 0.125, 0.0625, 0.03125)  # of the scores; chosen on the texts that the finding rests on
 CHOOSING = 16  # documents of each probe
+_NAMED = 4  # branches named in a sentence
 _COOLED = ("entropy_collapse", "collapsed_head")
 _DROPPED = ("lazy_layer", "redundant_layer", "attention_as_mlp")
 
@@ -200,21 +201,45 @@ def _words(
 
 
 def _told(remedy: Remedy) -> str:
-    what = (
-        f"scores of the head scaled down to {remedy.factor:g} of what they are"
-        if remedy.remedy == "cooled"
-        else "even attention taken out of the layer's patterns"
-    )
-    effect = _estimate(remedy.effect, remedy.low, remedy.high)
     verdict = {True: "it helps", False: "it does not help for certain", None: "too few documents to tell"}[
         remedy.helps
     ]
-    head = ""
-    if remedy.before is not None and remedy.after is not None:
-        head = f"; entropy of the head from {remedy.before:.3g} to {remedy.after:.3g}"
-        if remedy.change_low is not None and remedy.change_high is not None:
-            head += f", a change of [{remedy.change_low:+.3g}, {remedy.change_high:+.3g}]"
-    return f"tried: {what}: {remedy.measure} {effect} {remedy.unit} on {remedy.n} documents, {verdict}{head}"
+    if remedy.low is not None and remedy.low > 0:
+        verdict = "it does harm: the trained weights have settled on the scale they have"
+        verdict = verdict if remedy.remedy == "rescaled" else "it does harm"
+    effect = _estimate(remedy.effect, remedy.low, remedy.high)
+    told = (
+        f"tried: {_done(remedy)}: {remedy.measure} {effect} {remedy.unit} on {remedy.n} documents, {verdict}"
+    )
+    return told + _metric_told(remedy)
+
+
+def _done(remedy: Remedy) -> str:
+    if remedy.remedy == "cooled":
+        return f"scores of the head scaled down to {remedy.factor:g} of what they are"
+    if remedy.remedy == "centred":
+        return "even attention taken out of the layer's patterns"
+    if remedy.factor is not None:
+        return f"all that attention and MLPs add to the residual stream scaled by {remedy.factor:g}"
+    some = [
+        f"{'MLP' if each.sublayer == 'mlp' else each.sublayer} of block {each.block} by {each.factor:g}"
+        for each in remedy.scaled
+    ]
+    rest = f" and {len(some) - _NAMED} more" if len(some) > _NAMED else ""
+    return (
+        f"what stands out brought to the size of the rest ({', '.join(some[:_NAMED])}{rest}), of what is added to the "
+        "residual stream"
+    )
+
+
+def _metric_told(remedy: Remedy) -> str:
+    if remedy.before is None or remedy.after is None:
+        return ""
+    name = "entropy of the head" if remedy.metric == ENTROPY.name else remedy.metric
+    words = f"; {name} from {remedy.before:.3g} to {remedy.after:.3g}"
+    if remedy.change_low is None or remedy.change_high is None:
+        return words
+    return f"{words}, a change of [{remedy.change_low:+.3g}, {remedy.change_high:+.3g}]"
 
 
 def _estimate(effect: float | None, low: float | None, high: float | None) -> str:

@@ -203,6 +203,15 @@ class Ablation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScaledBranch:
+    """What one sublayer adds to the residual stream, scaled; blocks are counted as a pass runs through them."""
+
+    block: int
+    sublayer: Literal["attention", "mlp"]
+    factor: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Remedy:
     """A remedy tried on the checkpoint without training, chosen and measured on texts that no finding rests on.
 
@@ -210,8 +219,10 @@ class Remedy:
     """
 
     finding: str
-    remedy: Literal["cooled", "centred"]
-    factor: float | None  # of the scores, where they were cooled
+    remedy: Literal["cooled", "centred", "rescaled"]
+    factor: (
+        float | None
+    )  # of the scores, where they were cooled; of all that is added to the stream, where rescaled
     measure: str
     unit: str
     effect: float | None  # larger is worse; None where the output is not finite any more
@@ -219,11 +230,12 @@ class Remedy:
     high: float | None
     n: int  # documents
     helps: bool | None  # whether the whole interval lies below zero; None with too few documents
-    metric: str | None = None  # that the finding rests on, of the head, before and after
+    metric: str | None = None  # that the finding rests on, of the head or the model, before and after
     before: float | None = None
     after: float | None = None
     change_low: float | None = None  # of after - before, paired by document
     change_high: float | None = None
+    scaled: tuple[ScaledBranch, ...] = ()  # where single branches were rescaled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,7 +86,7 @@ RULE = Rule(
     "token_effective_rank <= `effective_rank`, on every text probe",
     judge=judge,
     mitigation="Scale residual branches by 1/sqrt(depth), strengthen the skips, move to pre-norm, or raise the initial "
-    "scale of W_Q and W_K; a trained model cannot be mended without training.",
+    "scale of W_Q and W_K: all of these need training. What another residual scale does without it is tried.",
     limits="Healthy causal models reach a raw cosine of 0.97 by a few massive channels; the effective rank guards "
     "against that, and the standardised similarity, which hides a collapse, is never asked. Residual ratios and gradients "
     "are shown beside and do not decide: sinks and the size of weights move them. Where the sum of angle exponents up to "
