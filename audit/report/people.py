@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from audit.report.blocks import Figure, Medium, PeopleAxis, PeopleBlock, Row, Table
 from audit.report.drawing import vector
 from audit.report.people_charts import overview, pair
+from audit.report.people_claims import CLAIMS
 from audit.report.wording import anchor, counted, estimate, number, sentence
 from audit.results import Audit
 from audit.results.demographics import Skew, SkewAxis, SkewedHead, SkewExample, SkewRemedy
@@ -14,20 +15,7 @@ _REMEDIES = {
     "equalised": "both words of a pair get the mean of their patterns",
     "silenced": "every token gets the head's mean output",
 }
-_CLAIMS = (
-    Row(
-        label="What is compared",
-        text="The same sentences with words for one group and for the other, matched in word pieces. First group minus "
-        "second; the interval would hold for other words and other sentences of the same kind.",
-    ),
-    Row(
-        label="What is not claimed",
-        text="That a group is treated worse. A difference in attention is a correlation with words; whether the model "
-        "also predicts otherwise stands beside it, and neither is by itself a harm. English sentences and lists of words "
-        "stand for people whom they describe badly; data sets of this kind have been criticised for that (Blodgett et "
-        "al. 2021). Where nothing is found, smaller differences than the smallest visible one may be there.",
-    ),
-)
+_DIFFERS = 0.05  # p of predictions
 _PRONOUNS = "received_from_pronoun"  # the quantity of data sets in which pronouns are told apart
 _VERDICTS = {
     "skew found": "Skew found",
@@ -43,11 +31,17 @@ def people(audit: Audit, *, medium: Medium) -> PeopleBlock:
     told = [(skew, axis) for skew, axis in axes if not axis.control and (medium == "screen" or axis.found)]
     return PeopleBlock(
         note=_note(audit),
-        claims=_CLAIMS if axes else (),
+        claims=CLAIMS if axes else (),
         overview=_overview(audit, [axis for _, axis in axes]) if axes else None,
         figure=_figure(audit, [axis for _, axis in axes], medium=medium) if axes else None,
         axes=tuple(
-            _axis(skew, axis, medium=medium, drawn=medium == "screen" or axis is told[0][1])
+            _axis(
+                skew,
+                axis,
+                medium=medium,
+                drawn=medium == "screen" or axis is told[0][1],
+                statement=_statement(audit, skew, axis),
+            )
             for skew, axis in told
         ),
     )
@@ -67,9 +61,9 @@ def _overview(audit: Audit, axes: list[SkewAxis]) -> Table:
             "groups",
             "terms per group",
             "verdict",
-            f"of {tests:,} tests",
-            "smallest visible",
-            "output",
+            f"stand out (of {tests:,} tests)",
+            "smallest that would show",
+            "predictions differ",
         ),
         rows=tuple(
             (
@@ -89,7 +83,7 @@ def _overview(audit: Audit, axes: list[SkewAxis]) -> Table:
 def _output(axis: SkewAxis) -> str:
     if axis.output is None or axis.output.p is None:
         return "not measured"
-    return f"p = {number(axis.output.p)}"
+    return ("yes" if axis.output.p <= _DIFFERS else "not beyond chance") + f" (p = {number(axis.output.p)})"
 
 
 def _figure(audit: Audit, axes: list[SkewAxis], *, medium: Medium) -> Figure | None:
@@ -105,13 +99,21 @@ def _figure(audit: Audit, axes: list[SkewAxis], *, medium: Medium) -> Figure | N
     )
 
 
-def _axis(skew: Skew, axis: SkewAxis, *, medium: Medium, drawn: bool) -> PeopleAxis:
+def _statement(audit: Audit, skew: Skew, axis: SkewAxis) -> str:
+    """What the finding says of it, without its topic."""
+    for finding in audit.findings:
+        if finding.topic == axis.title and any(each.probe == skew.probe for each in finding.evidence):
+            return " " + sentence(finding.statement.removeprefix(f"{axis.title}: "))
+    return ""
+
+
+def _axis(skew: Skew, axis: SkewAxis, *, medium: Medium, drawn: bool, statement: str) -> PeopleAxis:
     listed = axis.found or medium == "screen"
     shown = axis.heads[: _HEADS[medium]] if listed else ()
     return PeopleAxis(
         anchor=anchor("people", f"{skew.probe}-{axis.name}"),
         title=axis.title,
-        verdict=sentence(f"{_VERDICTS[axis.verdict]}: {axis.reason}"),
+        verdict=sentence(f"{_VERDICTS[axis.verdict]}: {axis.reason}") + statement,
         facts=tuple(_facts(skew, axis)),
         example=_example(skew, axis, medium=medium) if drawn else None,
         heads=_heads(skew, axis, shown) if shown else None,

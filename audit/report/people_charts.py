@@ -8,17 +8,18 @@ from audit.report.scales import Scale, Spec, base, colour, filled, label_every, 
 from audit.results.demographics import SkewAxis, SkewExample
 
 _WIDTH, _ROW = 420, 18  # pixels: of a chart, and of one line of cells in it
+_LETTER = 6  # pixels of a name of an axis
 _WORD = 40  # pixels that a word takes across, at most
 
 
 def overview(axes: list[SkewAxis], *, layers: int) -> Spec:
     """Heads that stand out, by axis (down) and layer (across)."""
     most = max(max(axis.by_layer) for axis in axes)
-    side = step(_WIDTH, layers, 24)
+    side, longest = step(_WIDTH, layers, 24), max(len(axis.name) for axis in axes)
     cells = base("cells").mark_rect(aria=False)
     drawn = cells.encode(
         x=alt.X(**numbered("layer", layers, every=label_every(layers, side))),
-        y=alt.Y("axis:N", sort=None, title=None),
+        y=alt.Y("axis:N", sort=None, title=None, axis=alt.Axis(minExtent=_LETTER * longest)),
         color=colour(Scale("heads", 0.0, float(max(most, 1)))),
     )
     return filled(

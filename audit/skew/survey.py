@@ -228,5 +228,9 @@ def _verdict(
     if found:
         return _Verdict("skew found", f"{found} of {cells} tests of heads stand out")
     least = visible(tests, adjusted.size)
-    above = "" if least is None else f": none above {least:.3g} of attention received, in the median head"
+    above = (
+        ""
+        if least is None
+        else f"; {least:.3g} more or less attention received would probably have shown in every second head"
+    )
     return _Verdict("none found", f"none of {cells} tests of heads stands out{above}")

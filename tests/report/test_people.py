@@ -117,7 +117,8 @@ def test_a_skew_is_told_with_its_size_its_uncertainty_and_what_it_carries():
         ),
     )
     assert block.overview.rows[0][3] == "Skew found"
-    assert "neither is by itself a harm" in block.claims[1].text
+    assert "neither is by itself a harm" in block.claims[2].text
+    assert "one in twenty" in block.claims[1].text
 
 
 def test_one_pair_is_shown_word_by_word():
@@ -177,3 +178,17 @@ def test_absence_is_said_with_its_reason(audit, note):
     assert block.note.startswith(note)
     assert block.overview is None
     assert block.axes == ()
+
+
+def test_the_finding_says_in_one_sentence_what_was_found():
+    """Beside the count; an axis without one has the count alone."""
+    audit = audit_with(axis(), axis(name="age", title="Age"))
+    told = replace(
+        audit.findings[0],
+        topic="Gender",
+        statement="Gender: words for 'women' receive more.",
+        evidence=(replace(audit.findings[0].evidence[0], probe="demographics"),),
+    )
+    gender, age = people(replace(audit, findings=(told,)), medium="screen").axes
+    assert gender.verdict.endswith(". Words for 'women' receive more.")
+    assert "women" not in age.verdict
