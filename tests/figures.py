@@ -21,7 +21,10 @@ from audit.theory.states import dials, start
 from audit.theory.table import InfiniteLength
 from audit.theory.width import attention_only_ranks, random_pattern, second_singular_value
 from tests.theory.comparisons import (
+    CORRELATED,
+    INDEPENDENT,
     SIMILARITY,
+    WARM,
     Compared,
     Ratio,
     Tables,
@@ -39,6 +42,9 @@ from tests.theory.comparisons import (
 
 _SHOWN = ("BERT 12", "GPT-2 12", "paper 50")  # shapes that the figure shows
 _SEEDS = 8
+_WIDTH_REFERENCE = (
+    "| reference: 800 | 1.0006 | 0.0706 | 0.0707 | 3.6 5.1 7.8 | 54 26 20 |"  # computed independently
+)
 _SIGMA_ONE = math.sqrt(math.log(2.0))  # score spread at which sigma_A = 1
 
 
@@ -66,7 +72,8 @@ def main() -> int:
 def _closed_forms() -> list[str]:
     """Numbers that are known without simulation."""
     print(
-        "## Attention at the freezing point s = sqrt(2 log T)\n\n| T | H / log T | Y2 (T -> infinity: 0) |\n|---|---|---|"
+        "## Attention at the freezing point s = sqrt(2 log T)\n\n| T | H / log T (reference) | Y2 (reference; T -> infinity: 0) |"
+        "\n|---|---|---|"
     )
     expected, misses = (
         {32: (0.48, 0.34), 128: (0.43, 0.28), 512: (0.39, 0.25), 1024: (0.37, 0.24), 2048: (0.36, 0.22)},
@@ -75,10 +82,10 @@ def _closed_forms() -> list[str]:
     for tokens, (entropy, overlap) in expected.items():
         s = math.sqrt(2 * math.log(tokens))
         found = (row_entropy(s, tokens) / math.log(tokens), own_overlap(s, tokens))
-        print(f"| {tokens} | {found[0]:.3f} | {found[1]:.3f} |")
+        print(f"| {tokens} | {found[0]:.3f} ({entropy}) | {found[1]:.3f} ({overlap}) |")
         if max(abs(found[0] - entropy), abs(found[1] - overlap)) > 0.006:
             misses.append(f"freezing point at T = {tokens}")
-    print("\n## Y2 at T = 512\n\n| beta | finite T | T -> infinity |\n|---|---|---|")
+    print("\n## Y2 at T = 512 (reference)\n\n| beta | finite T | T -> infinity |\n|---|---|---|")
     for beta, (finite, infinite) in {
         1.0: (0.10, 0.0),
         1.5: (0.28, 0.06),
@@ -87,7 +94,7 @@ def _closed_forms() -> list[str]:
     }.items():
         s = beta * math.sqrt(math.log(512))
         found = (own_overlap(s, 512), float(InfiniteLength(512)(np.array(s), np.array(0.0)).own))
-        print(f"| {beta} | {found[0]:.3f} | {found[1]:.3f} |")
+        print(f"| {beta} | {found[0]:.3f} ({finite}) | {found[1]:.3f} ({infinite}) |")
         if max(abs(found[0] - finite), abs(found[1] - infinite)) > 0.006:
             misses.append(f"Y2 at beta {beta}")
     return misses
@@ -168,6 +175,7 @@ def _width(lengths: tuple[int, ...]) -> list[str]:
         abs(first - 1) > 0.01 or abs(second / edge - 1) > 0.15
     ):  # of the longest rows; 1/T corrections are 10% at 200
         misses.append(f"spectral gap at T = {tokens}")
+    print(_WIDTH_REFERENCE)
     slopes = np.polyfit(np.log(lengths), np.log(rows), 1)[0]
     print(
         "slope of log(sr - 1) over log T: "
@@ -198,7 +206,12 @@ def _similarities(tables: Tables, *, quick: bool) -> list[Compared]:
 
 
 def _gradients(tables: Tables, *, quick: bool) -> list[Ratio]:
-    print("\n## Squared W_Q gradient, theory over simulation (relative standard error)\n")
+    print(
+        "\n## Squared W_Q gradient, theory over simulation (relative standard error)\n\n"
+        f"Allowed up to beta = 1: {INDEPENDENT:.0%} for independent token gradients (one layer, c_g = 0), {CORRELATED:.0%} "
+        "for correlated ones (one layer, c_g > 0; whole stacks, where the theory has to find c_g itself); up to 3: a "
+        f"factor {WARM:g}.\n"
+    )
     rhos, likenesses, betas = (
         ((0.1, 0.5), (0.0, 1.0), (0.5, 2.0))
         if quick

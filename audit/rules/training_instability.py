@@ -150,7 +150,8 @@ RULE = Rule(
     mitigation="Go back to a checkpoint before the event; train on with a lower peak learning rate, a longer warm-up, "
     "clipped gradients, and a look at the batches of those steps.",
     limits="Rests on what was logged: a line stands for many steps, and a trainer may replace losses that are not finite "
-    "by their mean. Whether the weights are those of the last step the record does not prove. Judged by medians; a level "
+    "by their mean. The thresholds are this project's, none is published: set well outside what two healthy logs of "
+    "fine-tuning and simulated steady noise show, and not yet tried on a larger set of records. Whether the weights are those of the last step the record does not prove. Judged by medians; a level "
     "that rises because the data change looks the same.",
     references=(
         "OLMo 2, arXiv 2501.00656 (spikes of loss and gradient in training)",

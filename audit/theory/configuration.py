@@ -110,6 +110,7 @@ def _family(fields: Fields, kind: str) -> Family:
 
 def _architecture(fields: Fields, known: Family, tokens: int) -> Architecture:
     width, heads = fields.needed("hidden_size"), fields.needed("num_attention_heads")
+    _check_shared_heads(fields, heads)
     return Architecture(
         depth=fields.needed("num_hidden_layers"),
         width=width,
@@ -127,6 +128,14 @@ def _architecture(fields: Fields, known: Family, tokens: int) -> Architecture:
         qk_norm=known.qk_norm or fields.flag("use_qk_norm", default=False),
         score_scale=_score_scale(fields, known),
     )
+
+
+def _check_shared_heads(fields: Fields, heads: int) -> None:
+    """Keys and values that groups of heads share change nothing here, but the groups have to be whole."""
+    name = "num_key_value_heads"
+    shared = heads if fields.raw(name) is None else fields.needed(name)
+    if heads % shared:
+        raise UnusableInput(f"num_attention_heads {heads} is no multiple of {name} {shared}: which is wrong?")
 
 
 def _head_dim(fields: Fields, width: int, heads: int) -> int:

@@ -99,7 +99,7 @@ class Fields:
     def _whole(self, name: str, value: object, *, least: int = 1) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _LARGEST:
             raise UnusableInput(
-                f"{name} is {value!r} in the configuration: a whole number from {least} is needed"
+                f"{name} is {value!r} in the configuration: a whole number from {least} to {_LARGEST:,} is needed"
             )
         return value
 

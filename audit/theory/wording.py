@@ -86,7 +86,7 @@ def _paper(here: Point) -> str:
 def _remedy(here: Point) -> str:
     return (
         "With its mean taken out of attention (A - 11^T/T), the published remedy against rank collapse in width, the "
-        f"cosine would be {_cosine(here.similarity_centred)}."
+        f"cosine would be {_cosine(here.similarity_centred)} instead of {_cosine(here.similarity)}."
     )
 
 

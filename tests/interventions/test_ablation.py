@@ -59,6 +59,31 @@ def test_the_uniform_pattern_looks_at_every_visible_key_alike(model_type: str, t
         assert torch.allclose(found, _edited(subject, edit), atol=CLOSE)
 
 
+def test_the_centred_pattern_is_what_a_planted_even_layer_has_beyond_its_outlier() -> None:
+    """Of a layer that looks at all keys alike nothing is left; of any other, the singular value of 1 goes."""
+    subject = tiny("bert", "masked")
+    query = subject.model.bert.encoder.layer[1].attention.self.query
+    centred = (Ablation(target="attention", layer=1, replacement="centred"),)
+    with changed(query.weight, query.bias):
+        query.weight.zero_()
+        query.bias.zero_()
+        silent = subject.logits((Ablation(target="attention", layer=1, replacement="zero"),))
+        assert torch.allclose(subject.logits(centred), silent, atol=CLOSE)
+    largest = []
+
+    def edit(seen: AttentionObservation) -> Edit | None:
+        if seen.layer != 1:
+            return None
+        even = seen.visible.double() / seen.visible.sum(-1, keepdim=True).clamp_min(1)
+        beyond = seen.pattern - even
+        largest.extend(torch.linalg.matrix_norm(p[-1, 0].double(), 2) for p in (seen.pattern, beyond))
+        return Edit(pattern=beyond)
+
+    assert torch.allclose(subject.logits(centred), _edited(subject, edit), atol=CLOSE)
+    assert largest[0] > 0.99
+    assert largest[1] < 0.5
+
+
 def test_the_identity_pattern_gives_each_position_its_own_value() -> None:
     """Attention becomes a matrix applied to each token: W_O W_V x."""
     subject = tiny("gpt2", "causal")

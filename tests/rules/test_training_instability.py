@@ -1,5 +1,7 @@
 """`training_instability`: flags what the record shows, spares healthy records and says when there is none."""
 
+import math
+import random
 from dataclasses import replace
 
 import pytest
@@ -39,8 +41,20 @@ def spread(noise):
         (made.DIVERGED, ["diverged"]),
         (made.RISING, ["diverged"]),
         ({"loss": dict.fromkeys(range(100, 121), 1.3)}, ["risen"]),
+        ({"loss": dict.fromkeys(range(100, 121), 1.1)}, []),
+        ({"grad_norm": {60: 5.0, 90: 5.0}}, []),
     ],
-    ids=["healthy", "one spike", "one overflow", "spiky", "NaN to the end", "back where it began", "risen"],
+    ids=[
+        "healthy",
+        "one spike",
+        "one overflow",
+        "spiky",
+        "NaN to the end",
+        "back where it began",
+        "risen",
+        "a little",
+        "low spikes",
+    ],
 )
 def test_what_is_flagged(tmp_path, changes, about):
     assert [each.about for each in judged(record(tmp_path, made.log(**changes)))] == about
@@ -52,6 +66,22 @@ def test_a_loss_that_swings_is_a_remark(tmp_path):
     assert (found.about, found.severity) == ("oscillation", "info")
     assert found.cause.startswith("not decidable")
     assert judged(record(tmp_path, spread(0.3))) == ()
+
+
+@pytest.mark.parametrize(("loss", "norm"), [(0.03, 0.2), (0.1, 0.5)], ids=["large batches", "small batches"])
+def test_steady_noise_is_not_flagged(tmp_path, loss, norm):
+    """Falling losses and gradient norms with log-normal noise, 20 records of each kind: not one false alarm."""
+    for seed in range(20):
+        draw = random.Random(seed)
+        lines = [
+            {
+                "step": step,
+                "loss": (1.5 + math.exp(-step / 20)) * math.exp(draw.gauss(0, loss)),
+                "grad_norm": math.exp(draw.gauss(0, norm)),
+            }
+            for step in range(1, 201)
+        ]
+        assert judged(record(tmp_path, lines)) == ()
 
 
 @pytest.mark.parametrize(
