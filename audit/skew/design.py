@@ -35,7 +35,9 @@ class Design:
         """Why this can only be described; None where it can be judged."""
         terms = int(self.first.sum())
         if terms < LEAST_TERMS:
-            return f"{terms} matched terms per group are too few to judge by ({LEAST_TERMS} are needed)"
+            few = f"{terms} matched terms per group are too few to judge by ({LEAST_TERMS} are needed)"
+            alone = len(self.matched.unmatched)
+            return f"{few}; {alone} have no counterpart of as many word pieces" if alone else few
         if len(self.templates) < LEAST_TEMPLATES:
             return f"{len(self.templates)} templates are too few to judge by ({LEAST_TEMPLATES} are needed)"
         return None

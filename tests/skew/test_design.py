@@ -53,6 +53,8 @@ def test_too_few_terms_are_only_described(pairs, few):
     """With 6 against 6 no correction could ever be passed."""
     made = design(GENDER, matched(pairs), sentences=222, seed=0)
     assert (made.few is None) if few is None else made.few.startswith(few)
+    alone = design(GENDER, matched(13)._replace(unmatched=("x", "y")), sentences=222, seed=0)
+    assert alone.few.endswith("; 2 have no counterpart of as many word pieces")
 
 
 def test_too_few_templates_are_only_described():
