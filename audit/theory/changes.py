@@ -41,8 +41,10 @@ def changes(
 
 def _knobs(architecture: Architecture, initialisation: Initialisation) -> tuple[Turnable, ...]:
     i, skip = initialisation, architecture.skip_attention
-    all_of_it = Turnable("init_std", "the sd of all weights", spread_of_all(i), i.sd_value)
-    scores = Turnable("query_key_std", "the sd of W_Q and W_K", query_key_spread, i.sd_query)
+    all_of_it = Turnable("init_std", "the standard deviation of all weights", spread_of_all(i), i.sd_value)
+    scores = Turnable(
+        "query_key_std", "the standard deviation of the query and key weights", query_key_spread, i.sd_query
+    )
     kept = Turnable("residual_scale", "the scale of the skip connections", skip_strength, skip)
     return tuple(
         k for k, works in ((all_of_it, True), (scores, not architecture.qk_norm), (kept, skip > 0)) if works
@@ -61,7 +63,7 @@ def _scaled_projections(
     done = "without dividing" if on else "dividing"
     stays = "stays" if phase == now else "becomes"
     words = (
-        f"{done} the sd of the residual projections by sqrt(2L): it {stays} {_state(phase)}, "
+        f"{done} the standard deviation of the residual projections by sqrt(2L): it {stays} {_state(phase)}, "
         f"token cosine {similarity:.2f} after the last block"
     )
     before, after = ("1/sqrt(2L)", "1") if on else ("1", "1/sqrt(2L)")

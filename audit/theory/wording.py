@@ -73,7 +73,10 @@ def _gradient(layers: Profile) -> str:
         return ""
     kind = f"{first / last:.2g} times" if first >= last else f"1/{last / first:.2g} of"
     kind = "about" if _ALIKE > first / last > 1 / _ALIKE else kind
-    return f"Under a loss on every token the expected squared gradient of W_Q in the first block is {kind} that of the last."
+    return (
+        "How strongly training moves the queries: under a loss on every token the expected squared gradient of W_Q in "
+        f"the first block is {kind} that of the last."
+    )
 
 
 def _paper(here: Point) -> str:
@@ -85,7 +88,8 @@ def _paper(here: Point) -> str:
 
 def _remedy(here: Point) -> str:
     return (
-        "With its mean taken out of attention (A - 11^T/T), the published remedy against rank collapse in width, the "
+        "With even attention taken out of every pattern (A - 11^T/T), the published remedy against tokens that become one "
+        "vector from text length alone (rank collapse in width), the "
         f"cosine would be {_cosine(here.similarity_centred)} instead of {_cosine(here.similarity)}."
     )
 
