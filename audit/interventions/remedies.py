@@ -221,6 +221,10 @@ def _done(remedy: Remedy) -> str:
         return "even attention taken out of the layer's patterns"
     if remedy.factor is not None:
         return f"all that attention and MLPs add to the residual stream scaled by {remedy.factor:g}"
+    if len(remedy.scaled) > 1 and len({(each.sublayer, each.factor) for each in remedy.scaled}) == 1:
+        each = remedy.scaled[0]
+        name = "the MLPs add" if each.sublayer == "mlp" else "attention adds"
+        return f"what {name} to the residual stream scaled by {each.factor:g} in {len(remedy.scaled)} blocks"
     some = [
         f"{'MLP' if each.sublayer == 'mlp' else each.sublayer} of block {each.block} by {each.factor:g}"
         for each in remedy.scaled

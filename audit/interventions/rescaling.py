@@ -1,7 +1,7 @@
 """Tries other sizes of what the sublayers add to the residual stream, where a finding blames depth.
 
-Two kinds are tried: all of them by one factor, such as the missing 1/sqrt(2L), and those that stand out brought to the
-size of the others of their kind.
+Tried are all of them by one factor, such as the missing 1/sqrt(2L), all of attention or of the MLPs, and those that
+stand out brought to the size of the others of their kind.
 """
 
 import math
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from audit.interventions.branches import Branch, Readings, Scaling, gradient_ratio, read
+from audit.interventions.branches import Branch, Readings, Scaling, Sublayer, gradient_ratio, read
 from audit.interventions.effects import Loss, objective
 from audit.interventions.halves import first
 from audit.interventions.readings import Array, Fed
@@ -25,7 +25,10 @@ from audit.statistics.noninferiority import paired_changes
 
 CHOOSING = 16  # documents of each probe, of those that the findings rest on
 STANDS_OUT = 3.0  # times the median of its kind, or a third of it
-FACTORS = (2.0, 0.5, 0.25)  # of all, beside 1/sqrt(2L)
+FACTORS = (2.0, 0.5, 0.25, 0.0625, 0.015625)  # of all, beside 1/sqrt(2L)
+_ENOUGH = 0.9  # of the best gain: a smaller change that reaches it is taken
+SMALLER = FACTORS[2:]  # of all of one kind
+_KINDS: tuple[Sublayer, ...] = ("attention", "mlp")
 _ALIKE = ("rank_collapse_depth", "init_rank_collapse")
 _GRADIENT = ("exploding_gradient", "vanishing_gradient")
 ALIKE, GROWTH = "token cosine after the last block", "log10 of the gradient at the first block over the last"
@@ -84,14 +87,16 @@ def rescaled(
 
 
 def _best(model: Any, measure: Loss, choosing: Sequence[Fed]) -> Tried | None:
-    """The scaling of least loss; None where nothing is added to any stream, or the loss is finite with none."""
+    """The smallest change with nearly the best loss; None where nothing is added to any stream, or no loss is finite."""
     plain = read(model, measure, choosing, {})
     known = []
     for place, each in enumerate(scalings(plain.sizes)):
         found = read(model, measure, choosing, each.of).samples.clean
         if np.isfinite(found[np.isfinite(plain.samples.clean)]).all():
             known.append((float(measure.changes(plain.samples, found).mean()), place, each))
-    return min(known)[2] if known else None
+    enough = _ENOUGH * min((change for change, _, _ in known), default=0.0)
+    early = [each for change, _, each in known if change <= enough < 0]
+    return early[0] if early else min(known)[2] if known else None
 
 
 def scalings(sizes: Mapping[Branch, float]) -> list[Tried]:
@@ -101,15 +106,22 @@ def scalings(sizes: Mapping[Branch, float]) -> list[Tried]:
     depth = round(1 / math.sqrt(len(sizes)), 3)  # two branches a block: 1/sqrt(2L)
     found = [Tried(dict.fromkeys(sizes, factor), factor) for factor in dict.fromkeys((*FACTORS, depth))]
     level = _levelled(sizes)
-    kinds = [{b: f for b, f in level.items() if b.sublayer == kind} for kind in ("attention", "mlp")]
-    return [*(Tried(of, None) for of in ([level] if not all(kinds) else [level, *kinds]) if of), *found]
+    levelled = (
+        [level, *(_of(kind, level) for kind in _KINDS)] if all(_of(k, level) for k in _KINDS) else [level]
+    )
+    single = [dict.fromkeys(_of(kind, sizes), factor) for kind in _KINDS for factor in SMALLER]
+    return [*(Tried(of, None) for of in (*levelled, *single) if of), *found]
+
+
+def _of(kind: Sublayer, by_branch: Mapping[Branch, float]) -> dict[Branch, float]:
+    return {branch: value for branch, value in by_branch.items() if branch.sublayer == kind}
 
 
 def _levelled(sizes: Mapping[Branch, float]) -> dict[Branch, float]:
     """Factors that bring the branches that stand out to the median of their kind."""
     found = {}
-    for kind in ("attention", "mlp"):
-        mine = {branch: size for branch, size in sizes.items() if branch.sublayer == kind and size > 0}
+    for kind in _KINDS:
+        mine = {branch: size for branch, size in _of(kind, sizes).items() if size > 0}
         middle = median(mine.values()) if mine else 0.0
         for branch, size in mine.items():
             if not 1 / STANDS_OUT <= size / middle <= STANDS_OUT:

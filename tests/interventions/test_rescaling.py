@@ -89,8 +89,24 @@ def test_a_sound_model_is_not_touched(counting: LoadedModel) -> None:
     assert tried(counting) == ()
     assert tried(counting, replace(COLLAPSED, severity="info"), finding("dead_head", 0, 0)) == ()
     sizes = {Branch(n, kind): 1.0 + 0.1 * n for n in range(BLOCKS) for kind in ("attention", "mlp")}
-    assert all(each.factor is not None for each in scalings(sizes))
+    single = [each.of for each in scalings(sizes) if each.factor is None]
+    assert all(len(of) == BLOCKS and len(set(of.values())) == 1 for of in single)
     assert scalings({}) == []
+
+
+def test_attention_that_is_too_large_everywhere_is_scaled_in_all_blocks(counting: LoadedModel) -> None:
+    """No block stands out from the others then."""
+    blocks: Any = counting.model
+    projections = [block.attn.c_proj.weight for block in blocks.transformer.h]
+    with changed(*projections):
+        for projection in projections:
+            projection.mul_(LARGER)
+        (remedy,) = tried(counting, COLLAPSED)
+    assert remedy.helps is True
+    assert {each.sublayer for each in remedy.scaled} == {"attention"}
+    assert len(remedy.scaled) == BLOCKS
+    (told,) = with_remedies([COLLAPSED], [remedy], (), None)
+    assert f"in {BLOCKS} blocks" in (told.remedy or "")
 
 
 def test_harm_is_said(counting: LoadedModel) -> None:
