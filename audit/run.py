@@ -18,17 +18,18 @@ from audit.initial import initial
 from audit.interventions.confirm import Confirmations
 from audit.interventions.experiments import Texts, asked_for, confirmed, curves, mended
 from audit.interventions.remedies import with_remedies
-from audit.judge import borne_out, judge
+from audit.judge import Judged, borne_out, judge
 from audit.measuring import Measured, measured
 from audit.models.loading import LoadedModel, load_model
 from audit.probes.sampling import Feed
 from audit.progress import Progress
 from audit.provenance import provenance, replay
 from audit.request import Request
-from audit.results import SCHEMA_VERSION, Ablation, Audit, Exhibit, Finding, MethodRecord
+from audit.results import SCHEMA_VERSION, Ablation, Audit, Exhibit, Finding, MethodRecord, Remedy
 from audit.results.redundancy import DropCurve
 from audit.results.subject import Skipped
 from audit.results.trainability import Diagram, Trainability
+from audit.results.training import Training
 from audit.similarity import draw_similarity, kernels_of
 from audit.store import EXHIBITS
 from audit.verdict import unmet, verdict
@@ -50,50 +51,19 @@ def run(
     """
     started, clock = dt.datetime.now(dt.UTC), time.monotonic()
     stand = _stand(asked, progress)
-    loaded, feeds, here = stand.loaded, stand.feeds, stand.here
-    if before:
-        known = Measured(
-            before.subject,
-            before.coverage,
-            before.measurements,
-            before.nulls,
-            before.skew,
-            before.published,
-            before.reach,
+    known = (
+        _taken_over(before)
+        if before
+        else measured(
+            asked, stand.loaded, stand.feeds, stand.unfed, folder=folder, kept=kept, progress=progress
         )
-    else:
-        known = measured(asked, loaded, feeds, stand.unfed, folder=folder, kept=kept, progress=progress)
-    layers, history = known.coverage.layers, trained(asked.checkpoint.training)
-    judged = judge(
-        known.subject,
-        known.coverage,
-        known.measurements,
-        asked.policy,
-        reproduce=replay(asked.plan),
-        nulls=known.nulls,
-        trainability=here,
-        skew=known.skew,
-        training=history,
-        reach=known.reach,
     )
-    texts = texts_of(asked, loaded, feeds) if asked_for(asked.plan) else Texts(feeds, ())
-    taken_out = confirmed(asked.plan, loaded, layers, texts, judged.findings, progress=progress)
-    dropped = curves(
-        asked.plan,
-        loaded,
-        layers,
-        texts,
-        known.measurements,
-        known=before.drop_curves if before else (),
-        progress=progress,
-    )
-    findings = borne_out(judged.findings, taken_out.by_finding if taken_out else {}, asked.policy)
+    judged = _judged(asked, stand, known)
+    tried = _tried(asked, stand, known, judged, before=before, progress=progress)
     record = dataclasses.replace(
         asked.policy.record(started.date()),
         unmet=tuple(unmet(asked.policy, judged.checks, known.coverage, known.skew)),
     )
-    tried = mended(asked.plan, loaded, layers, texts, findings, progress=progress)
-    findings = with_remedies(findings, tried, dropped, here)
     return Audit(
         schema_version=SCHEMA_VERSION,
         audit_id=asked.audit_id,
@@ -107,19 +77,19 @@ def run(
         methods={metric.name: _method(metric) for metric in asked.metrics},
         rules=judged.rules,
         checks=judged.checks,
-        findings=findings,
-        exhibits=_drawn(stand, known, findings, dropped, folder=folder, show_text=asked.plan.show_text),
-        verdict=verdict(findings, record),
-        ablation=_ablation(taken_out),
+        findings=tried.findings,
+        exhibits=_drawn(stand, known, tried, folder=folder, show_text=asked.plan.show_text),
+        verdict=verdict(tried.findings, record),
+        ablation=tried.ablation,
         nulls=known.nulls,
-        trainability=here,
+        trainability=stand.here,
         skew=known.skew,
         published=known.published,
-        drop_curves=dropped,
-        training=history,
-        remedies=tried,
+        drop_curves=tried.dropped,
+        training=stand.history,
+        remedies=tried.remedies,
         reach=known.reach,
-        diagnosis=diagnose(findings, here, history),
+        diagnosis=diagnose(tried.findings, stand.here, stand.history),
     )
 
 
@@ -130,6 +100,7 @@ class _Stand(NamedTuple):
     feeds: tuple[Feed, ...]
     unfed: tuple[Skipped, ...]  # what could not be had, and why
     untrained: Diagram | Skipped  # where its configuration stood before training
+    history: Training | None  # what its training left beside it
 
     @property
     def here(self) -> Trainability | None:
@@ -146,14 +117,78 @@ def _stand(asked: Request, progress: Progress) -> _Stand:
         feeds, unfed = feeds_of(asked, loaded)
         untrained = initial(asked.checkpoint)
         advance(1)
-    return _Stand(loaded, feeds, unfed + ((untrained,) if isinstance(untrained, Skipped) else ()), untrained)
+    missing = unfed + ((untrained,) if isinstance(untrained, Skipped) else ())
+    return _Stand(loaded, feeds, missing, untrained, trained(asked.checkpoint.training))
+
+
+def _taken_over(before: Audit) -> Measured:
+    return Measured(
+        before.subject,
+        before.coverage,
+        before.measurements,
+        before.nulls,
+        before.skew,
+        before.published,
+        before.reach,
+    )
+
+
+def _judged(asked: Request, stand: _Stand, known: Measured) -> Judged:
+    return judge(
+        known.subject,
+        known.coverage,
+        known.measurements,
+        asked.policy,
+        reproduce=replay(asked.plan),
+        nulls=known.nulls,
+        trainability=stand.here,
+        skew=known.skew,
+        training=stand.history,
+        reach=known.reach,
+    )
+
+
+class _Tried(NamedTuple):
+    """What experiments on the model said, and what became of the findings by them."""
+
+    findings: tuple[Finding, ...]
+    ablation: Ablation | None
+    dropped: tuple[DropCurve, ...]
+    remedies: tuple[Remedy, ...]
+
+
+def _tried(
+    asked: Request,
+    stand: _Stand,
+    known: Measured,
+    judged: Judged,
+    *,
+    before: Audit | None,
+    progress: Progress,
+) -> _Tried:
+    plan, loaded, layers = asked.plan, stand.loaded, known.coverage.layers
+    texts = texts_of(asked, loaded, stand.feeds) if asked_for(plan) else Texts(stand.feeds, ())
+    taken_out = confirmed(plan, loaded, layers, texts, judged.findings, progress=progress)
+    dropped = curves(
+        plan,
+        loaded,
+        layers,
+        texts,
+        known.measurements,
+        known=before.drop_curves if before else (),
+        progress=progress,
+    )
+    findings = borne_out(judged.findings, taken_out.by_finding if taken_out else {}, asked.policy)
+    remedies = mended(plan, loaded, layers, texts, findings, progress=progress)
+    return _Tried(
+        with_remedies(findings, remedies, dropped, stand.here), _ablation(taken_out), dropped, remedies
+    )
 
 
 def _drawn(
     stand: _Stand,
     known: Measured,
-    findings: tuple[Finding, ...],
-    dropped: tuple[DropCurve, ...],
+    tried: _Tried,
     *,
     folder: Path,
     show_text: bool,
@@ -163,9 +198,9 @@ def _drawn(
     into = folder / EXHIBITS
     into.mkdir()
     return (
-        *draw_patterns(findings, loaded, feeds, layers, into, show_text=show_text),
+        *draw_patterns(tried.findings, loaded, feeds, layers, into, show_text=show_text),
         *draw_similarity(kernels, feeds[0], layers, into),
-        *draw_curves(dropped, into),
+        *draw_curves(tried.dropped, into),
         *draw_diagram(stand.untrained, into),
     )
 
