@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from markupsafe import Markup
-
-from audit.report.blocks import Medium, Row, VerdictBlock
+from audit.report.blocks import Row, VerdictBlock
+from audit.report.document import Document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,20 +32,14 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BatchPage:
+class BatchPage(Document):
     """Everything a batch report says."""
 
-    medium: Medium
-    title: str
     name: str
     kicker: str
     identity: str
     created: str
     date: str
-    description: str
-    generator: str
-    style: Markup
-    content_policy: str
     verdict: VerdictBlock
     totals: tuple[Row, ...]
     subjects: tuple[Subject, ...]

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from markupsafe import Markup
-
-from audit.report.blocks import Figure, Medium, Row, Table, VerdictBlock
+from audit.report.blocks import Figure, Row, Table, VerdictBlock
+from audit.report.document import Document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,18 +30,12 @@ class MetricBlock:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ComparisonPage:
+class ComparisonPage(Document):
     """Everything a comparison says."""
 
-    medium: Medium
-    title: str
     heading: str
     kicker: str
     created: str
-    description: str
-    generator: str
-    style: Markup
-    content_policy: str
     verdict: VerdictBlock
     regressions: tuple[str, ...]
     sides: Table

@@ -9,7 +9,6 @@ from audit.report.blocks import (
     Entry,
     FindingCard,
     Highlight,
-    Medium,
     MethodBlock,
     PeopleBlock,
     Provenance,
@@ -19,27 +18,22 @@ from audit.report.blocks import (
     TrainingBlock,
 )
 from audit.report.causes import CauseBlock
+from audit.report.document import Document
 from audit.report.published import PublishedSet
 from audit.report.reach import ReachSection
 from audit.report.redundancy_blocks import RedundancyBlock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class Page(Document):
     """Everything a page says: exactly the names that the templates use."""
 
-    medium: Medium
-    title: str
     name: str
     kicker: str
     identity: str
     created: str  # ISO 8601
     date: str
-    description: str
-    generator: str
-    style: Markup
     script: Markup  # empty in print
-    content_policy: str
     contents: tuple[Entry, ...]
     left_out: tuple[Row, ...]  # of a digest, and where it is found
     summary: Summary

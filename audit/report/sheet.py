@@ -12,8 +12,9 @@ from markupsafe import Markup
 
 from audit.errors import UnusableInput
 from audit.report import templating
-from audit.report.blocks import Medium, TrainabilitySection
+from audit.report.blocks import TrainabilitySection
 from audit.report.diagram import Seen, chart
+from audit.report.document import Document
 from audit.report.drawing import png, svg
 from audit.report.exhibits import diagram_of
 from audit.report.places import name_of
@@ -24,16 +25,10 @@ from audit.version import ENGINE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sheet:
+class Sheet(Document):
     """A trainability diagram on a page of its own: what `diagram.html` uses."""
 
-    medium: Medium
-    title: str
     kicker: str
-    description: str
-    generator: str
-    style: Markup
-    content_policy: str
     trainability: TrainabilitySection
 
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from audit.report import templating
-from audit.report.blocks import Medium
+from audit.report.document import Document
 from audit.report.rendering import HTML
 from audit.report.shelf import Link, Row, by_model
 from audit.report.wording import counted, listed
@@ -52,17 +52,11 @@ class Shelved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShelfPage:
+class ShelfPage(Document):
     """Everything the page says."""
 
-    medium: Medium
-    title: str
     created: str
-    description: str
-    generator: str
-    style: Markup
     script: Markup
-    content_policy: str
     total: str
     verdicts: tuple[str, ...]
     models: tuple[Shelved, ...]

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-from markupsafe import Markup
-
-from audit.report.blocks import Figure, Medium, Table, VerdictBlock
+from audit.report.blocks import Figure, Table, VerdictBlock
 from audit.report.comparison_page import MetricBlock
+from audit.report.document import Document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,18 +19,12 @@ class WarningBlock:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrendPage:
+class TrendPage(Document):
     """Everything a trend says."""
 
-    medium: Medium
-    title: str
     heading: str
     kicker: str
     created: str
-    description: str
-    generator: str
-    style: Markup
-    content_policy: str
     verdict: VerdictBlock
     warnings: tuple[WarningBlock, ...]
     steps: Table

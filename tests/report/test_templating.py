@@ -23,6 +23,9 @@ LOCAL = {
     "figure",
     "table",
     "block",
+    "heading",
+    "edition",
+    "verdict",
 }  # what a metric's, a figure's and a table's template is handed by the one that includes it
 
 
