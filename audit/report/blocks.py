@@ -75,6 +75,7 @@ class FindingCard:
     order: str  # place among all findings, the gravest first
     statement: str
     evidence: tuple[EvidenceRow, ...]
+    evidence_note: str  # what is left out of it
     facts: tuple[Row, ...]  # confirmation, cause, impact, remedy, limits
     references: tuple[str, ...]
     reproduce: str

@@ -11,7 +11,7 @@ from audit.report.blocks import Anatomy, Entry, Medium
 from audit.report.causes import causes
 from audit.report.digest import CARDS, LINES, PATTERNS, cited, left_out
 from audit.report.exhibits import pattern_sections
-from audit.report.findings import card, finding_anchor, highlight, label, ranked
+from audit.report.findings import cards, finding_anchor, highlight, label, ranked
 from audit.report.nulls import nulls
 from audit.report.page import Page
 from audit.report.people import people
@@ -55,7 +55,7 @@ def page_of(audit: Audit, folder: Path, *, medium: Medium, created: str) -> Page
         left_out=left_out(audit, defined=defined) if medium == "print" else (),
         summary=summary(audit, medium=medium),
         causes=causes(audit, shown=shown),
-        findings=tuple(card(audit, finding, order=order) for order, finding in enumerate(shown)),
+        findings=cards(audit, shown, medium=medium),
         findings_note=_findings_note(audit),
         further_findings=tuple(
             highlight(audit, f, target="", room=_ROOM[medium]) for f in rest[: LINES[medium]]

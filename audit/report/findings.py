@@ -1,13 +1,15 @@
 """Findings, always in the same order: statement, evidence, confirmation, cause, impact, remedy, limits, how to repeat it."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from audit.report.anatomy import target_of, title_of
-from audit.report.blocks import Entry, EvidenceRow, FindingCard, Highlight, Row
+from audit.report.blocks import Entry, EvidenceRow, FindingCard, Highlight, Medium, Row
 from audit.report.cells import why_absent
+from audit.report.digest import EVIDENCE
 from audit.report.exhibits import pattern_anchor
 from audit.report.places import place
-from audit.report.wording import anchor, estimate, gist, number, sentence
+from audit.report.wording import anchor, counted, estimate, gist, number, sentence
 from audit.results import Audit, Evidence, Finding
 from audit.verdict import waived
 
@@ -66,8 +68,22 @@ def highlight(audit: Audit, finding: Finding, *, target: str, room: int = _ONE_L
     )
 
 
-def card(audit: Audit, finding: Finding, *, order: int = 0) -> FindingCard:
-    """The finding in full."""
+def cards(audit: Audit, shown: Sequence[Finding], *, medium: Medium) -> tuple[FindingCard, ...]:
+    """Findings in full; print gives the limits and references of a rule once, at its first finding."""
+    known: set[str] = set()
+    made = []
+    for order, finding in enumerate(shown):
+        again = medium == "print" and finding.rule in known
+        made.append(card(audit, finding, order=order, rows=EVIDENCE[medium], again=again))
+        known.add(finding.rule)
+    return tuple(made)
+
+
+def card(
+    audit: Audit, finding: Finding, *, order: int = 0, rows: int = EVIDENCE["screen"], again: bool = False
+) -> FindingCard:
+    """The finding in full, with so many rows of evidence; `again` leaves out what its whole rule has in common."""
+    left = len(finding.evidence) - rows
     return FindingCard(
         anchor=finding_anchor(finding),
         id=finding.id,
@@ -78,9 +94,10 @@ def card(audit: Audit, finding: Finding, *, order: int = 0) -> FindingCard:
         layer="" if finding.layer is None else str(finding.layer),
         order=str(order),
         statement=finding.statement,
-        evidence=tuple(_evidence(audit, item) for item in finding.evidence),
-        facts=_facts(audit, finding),
-        references=finding.references,
+        evidence=tuple(_evidence(audit, item) for item in finding.evidence[:rows]),
+        evidence_note=f"{counted(left, 'more row')} in the HTML report." if left > 0 else "",
+        facts=_facts(audit, finding)[: -1 if again else None],
+        references=() if again else finding.references,
         reproduce=finding.reproduce,
         exhibits=_exhibits(audit, finding),
     )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from audit.report.blocks import Figure, Medium, PeopleAxis, PeopleBlock, Row, Table
+from audit.report.digest import PAIRS
 from audit.report.drawing import vector
 from audit.report.people_charts import overview, pair
 from audit.report.people_claims import CLAIMS
@@ -114,7 +115,7 @@ def _axis(skew: Skew, axis: SkewAxis, *, medium: Medium, drawn: bool, statement:
         anchor=anchor("people", f"{skew.probe}-{axis.name}"),
         title=axis.title,
         verdict=sentence(f"{_VERDICTS[axis.verdict]}: {axis.reason}") + statement,
-        facts=tuple(_facts(skew, axis)),
+        facts=tuple(_facts(skew, axis, PAIRS[medium])),
         example=_example(skew, axis, medium=medium) if drawn else None,
         heads=_heads(skew, axis, shown) if shown else None,
         heads_note=""
@@ -122,14 +123,16 @@ def _axis(skew: Skew, axis: SkewAxis, *, medium: Medium, drawn: bool, statement:
         else "None of these stands out; they are the nearest to it."
         if shown
         else "",
-        leanings=_leanings(axis),
-        remedies=_remedies(axis.remedies) if axis.remedies else None,
+        leanings=_leanings(axis) if medium == "screen" else None,
+        remedies=_remedies(axis.remedies) if axis.remedies and medium == "screen" else None,
     )
 
 
-def _facts(skew: Skew, axis: SkewAxis) -> Iterator[Row]:
+def _facts(skew: Skew, axis: SkewAxis, most: int) -> Iterator[Row]:
     if axis.pairs:
-        yield Row(label="Matched", text=", ".join(f"{one} – {two}" for one, two in axis.pairs) + ".")
+        more = len(axis.pairs) - most
+        words = ", ".join(f"{one} – {two}" for one, two in axis.pairs[:most])
+        yield Row(label="Matched", text=words + (f" and {more} more." if more > 0 else "."))
     pronouns = _PRONOUNS in skew.quantities
     yield Row(label="Fed", text=_fed_pronouns(axis) if pronouns else _fed(axis))
     if axis.output is not None:

@@ -1,7 +1,8 @@
 """Ranks of attention by the published protocol, beside the figures they are to be compared with."""
 
-from audit.report.blocks import Row, Table
+from audit.report.blocks import Medium, Row, Table
 from audit.report.cells import cells_of, why_absent
+from audit.report.digest import RANKED
 from audit.report.redundancy_blocks import Ranks
 from audit.report.wording import number, sentence
 from audit.results import Audit, Measurement
@@ -9,7 +10,7 @@ from audit.results import Audit, Measurement
 _NAMES = ("max_rank_100", "average_rank_100", "mass_columns_100")
 
 
-def ranks(audit: Audit) -> Ranks | None:
+def ranks(audit: Audit, *, medium: Medium) -> Ranks | None:
     """A row per layer, and what the paper found; None where none of these metrics was asked for."""
     found = {name: _measured(audit, name) for name in _NAMES if name in audit.measurements}
     known = {name: each for name, each in found.items() if each is not None}
@@ -25,9 +26,11 @@ def ranks(audit: Audit) -> Ranks | None:
         why = "; ".join(sorted(reasons - {""})) or "there was no text"
         return Ranks(summary=sentence(f"not measured: {why}"), table=None, published=())
     first = next(iter(known.values()))
+    whole = len(audit.coverage.layers) <= RANKED[medium]
     return Ranks(
-        summary=sentence(why_absent(first).split("; ", 1)[-1]),
-        table=_table(audit, known),
+        summary=sentence(why_absent(first).split("; ", 1)[-1])
+        + ("" if whole else " Drawn under Depth; the numbers are in the HTML report."),
+        table=_table(audit, known) if whole else None,
         published=published,
     )
 

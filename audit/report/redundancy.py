@@ -6,6 +6,7 @@ from typing import Any
 
 from audit.report import redundancy_charts as charts
 from audit.report.blocks import Figure, Medium, Row, Table
+from audit.report.digest import STEPS
 from audit.report.drawing import vector
 from audit.report.findings import CONFIRMATION, finding_anchor
 from audit.report.likeness import likeness
@@ -34,7 +35,7 @@ def redundancy(audit: Audit, folder: Path, *, medium: Medium, shown: Sequence[Fi
         ablations=_ablations(audit, anchors),
         curves=tuple(_curve(curve, medium=medium) for curve in audit.drop_curves),
         curves_note=note,
-        ranks=ranks(audit),
+        ranks=ranks(audit, medium=medium),
         likeness=likeness(audit, folder, medium=medium),
     )
 
@@ -169,7 +170,7 @@ def _curve(curve: DropCurve, *, medium: Medium) -> Curve:
         ),
         table=None,
     )
-    return Curve(title=title, summary=summary, figure=figure, table=_table(curve))
+    return Curve(title=title, summary=summary, figure=figure, table=_table(curve, STEPS[medium]))
 
 
 def _summary(curve: DropCurve) -> str:
@@ -186,7 +187,8 @@ def _summary(curve: DropCurve) -> str:
     return f"None of {curve.of} {parts} can go for certain: leaving out the first {first}. {chosen}"
 
 
-def _table(curve: DropCurve) -> Table:
+def _table(curve: DropCurve, most: int) -> Table:
+    steps = curve.steps if len(curve.steps) <= most else (*curve.steps[: most - 1], curve.steps[-1])
     return Table(
         head=(
             "Left out",
@@ -205,7 +207,7 @@ def _table(curve: DropCurve) -> Table:
                 "too few documents" if step.harmless is None else "yes" if step.harmless else "no",
                 *_savings(step.saved),
             )
-            for step in curve.steps
+            for step in steps
         ),
     )
 

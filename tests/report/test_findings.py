@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from audit.report.findings import card, ranked
+from audit.report.findings import card, cards, ranked
 from audit.results import Ablation
 from tests.report.example import example_audit
 
@@ -40,6 +40,18 @@ def test_a_missing_interval_has_its_reason(changes, note):
     )
     audit = replace(AUDIT, measurements={"attention_entropy": {"prose": measurement}})
     assert note == shown(audit, low=None, high=None, **changes).note
+
+
+def test_print_says_what_a_rule_has_in_common_once():
+    """Limits and references at its first finding; of much evidence the first rows, and how many more there are."""
+    long = replace(FINDING, evidence=(EVIDENCE,) * 8, references=("a paper",))
+    first, again = cards(AUDIT, (long, replace(long, id="another")), medium="print")
+    assert [row.label for row in again.facts] == [row.label for row in first.facts][:-1]
+    assert (first.references, again.references) == (("a paper",), ())
+    assert (len(first.evidence), first.evidence_note) == (5, "3 more rows in the HTML report.")
+    whole = cards(AUDIT, (long, replace(long, id="another")), medium="screen")[1]
+    assert (len(whole.evidence), whole.evidence_note, whole.references) == (8, "", ("a paper",))
+    assert whole.facts == first.facts
 
 
 def test_absent_numbers_are_words():

@@ -168,6 +168,16 @@ def test_a_curve_says_how_many_can_go_and_what_that_saves(tmp_path):
     )
 
 
+def test_print_has_the_first_steps_of_a_curve_and_the_last(tmp_path):
+    """The picture has them all."""
+    drawn = curve(*(step(n, effect=0.1 * n, harmless=False) for n in range(1, 10)), harmless=0)
+    audit = replace(example_audit(), drop_curves=(drawn,))
+    rows = {
+        m: [row[0] for row in block(audit, tmp_path, m).curves[0].table.rows] for m in ("print", "screen")
+    }
+    assert rows == {"print": list("12349"), "screen": list("123456789")}
+
+
 @pytest.mark.parametrize(
     ("drawn", "words"),
     [
