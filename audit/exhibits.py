@@ -11,7 +11,7 @@ from audit.identity import digest_of_file
 from audit.models.loading import LoadedModel
 from audit.models.observing import observe
 from audit.numerics import rounded
-from audit.observations import AttentionObservation, Batch, ResidualObservation
+from audit.observations import AttentionObservation, Batch
 from audit.probes.sampling import Feed
 from audit.results import Exhibit, Finding
 from audit.results.redundancy import DropCurve
@@ -34,9 +34,6 @@ class _Capture:
             if layer == observation.layer:
                 rows = observation.pattern[0, head].tolist()
                 self.patterns[layer, head] = [[rounded(value, 4) for value in row] for row in rows]
-
-    def on_residual(self, observation: ResidualObservation) -> None:
-        """Not drawn."""
 
 
 def draw_patterns(

@@ -14,7 +14,7 @@ from audit.metrics.twin_similarity import centred_kernels, normalised
 from audit.models.loading import LoadedModel
 from audit.models.observing import observe
 from audit.numerics import rounded
-from audit.observations import AttentionObservation, ResidualObservation
+from audit.observations import AttentionObservation
 from audit.probes.sampling import Feed
 from audit.results import Exhibit
 from audit.results.subject import LayerCoverage
@@ -38,9 +38,6 @@ class Kernels:
         found = outputs_of(observation, ROWS) if self._wanted and observation.kind == "self" else None
         if found is not None:
             self.of[observation.layer] = centred_kernels(*found).float().cpu()
-
-    def on_residual(self, observation: ResidualObservation) -> None:
-        """Not compared."""
 
 
 def kernels_of(loaded: LoadedModel, fed: Feed, layers: Sequence[LayerCoverage]) -> Kernels:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from audit.interventions.readings import Fed
 from audit.models.observing import observe
-from audit.observations import AttentionObservation, ResidualObservation
+from audit.observations import AttentionObservation
 from audit.results.subject import LayerCoverage
 
 
@@ -28,9 +28,6 @@ class _Sums:
         layer = observation.layer
         self._sums[layer] = self._sums[layer] + total if layer in self._sums else total
         self._counts[layer] = self._counts.get(layer, torch.tensor(0)) + real.sum()
-
-    def on_residual(self, observation: ResidualObservation) -> None:
-        """Not needed."""
 
     def means(self) -> dict[int, Tensor]:
         """By layer."""

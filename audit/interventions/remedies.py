@@ -17,7 +17,7 @@ from audit.metrics.attention_entropy import METRIC as ENTROPY
 from audit.models.loading import LoadedModel
 from audit.models.observing import observe
 from audit.numerics import rounded
-from audit.observations import AttentionObservation, ResidualObservation
+from audit.observations import AttentionObservation
 from audit.results import Depth, Finding, Remedy
 from audit.results.redundancy import DropCurve
 from audit.results.subject import LayerCoverage
@@ -124,9 +124,6 @@ class _Entropies:
                 after = replace(observation, pattern=cooled(scores, each.factor).to(observation.pattern))
                 both = [ENTROPY.compute(seen)[:, each.heads[0]] for seen in (observation, after)]
                 self._read[each].append(torch.stack(both, 1).double().cpu().numpy())
-
-    def on_residual(self, observation: ResidualObservation) -> None:
-        """Not needed."""
 
     def change(self, of: Ablation, documents: Sequence[str], seed: int) -> Array | None:
         """Before, after, and the bounds of after - before, [4]; None where nothing was read."""

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -27,6 +27,11 @@ class Receiver(Protocol):
     def on_attention(self, observation: AttentionObservation) -> None:
         """One softmax attention layer, as it is computed."""
 
+
+@runtime_checkable
+class ResidualReceiver(Receiver, Protocol):
+    """One that takes the residual stream too."""
+
     def on_residual(self, observation: ResidualObservation) -> None:
         """The residual stream around one attention layer, as its block is left."""
 
@@ -34,8 +39,8 @@ class Receiver(Protocol):
 class Together(NamedTuple):
     """Two receivers that share a pass."""
 
-    first: Receiver
-    second: Receiver
+    first: ResidualReceiver
+    second: Receiver  # of attention alone
 
     def on_attention(self, observation: AttentionObservation) -> None:
         """Hand the attention layer to both."""
@@ -43,9 +48,8 @@ class Together(NamedTuple):
         self.second.on_attention(observation)
 
     def on_residual(self, observation: ResidualObservation) -> None:
-        """Hand the residual stream to both."""
+        """Hand the residual stream to the first."""
         self.first.on_residual(observation)
-        self.second.on_residual(observation)
 
 
 class Pass(NamedTuple):
@@ -94,6 +98,7 @@ class _Observer(Watcher):
     def __init__(self, fed: Fed, receiver: Receiver, layers: Sequence[LayerCoverage], edit: Editor) -> None:
         self.seen: set[int] = set()
         self._fed, self._receiver, self._edit = fed, receiver, edit
+        self._residual = receiver if isinstance(receiver, ResidualReceiver) else None
         self._layers = {layer.name: layer for layer in layers}
         self._times: Counter[str] = Counter()
         self._in_block: dict[int, _Seen] = {}  # by number of the attention
@@ -122,16 +127,16 @@ class _Observer(Watcher):
             raise self._changed(name)
         self._hand_out(self._receiver.on_attention, observation)
         self.seen.add(layer.index)
-        self._in_block[found.number] = _Seen(
-            layer, observation.queries, self._sinks_until(layer, observation)
-        )
+        if self._residual is not None:
+            sinks = self._sinks_until(layer, observation)
+            self._in_block[found.number] = _Seen(layer, observation.queries, sinks)
         return edited(found, self._edit(observation))
 
     def left(self, _block: str, output: Any, additions: Sequence[Addition]) -> None:
         """Hands out the residual stream around each attention of the block."""
         for place, (number, (layer, tokens, sinks)) in enumerate(self._in_block.items()):
             around = sublayers(additions, number, output, positions=tokens.shape)
-            if around is not None:
+            if around is not None and self._residual is not None:
                 observation = ResidualObservation(
                     layer=layer.index,
                     opens_block=place == 0,
@@ -139,7 +144,7 @@ class _Observer(Watcher):
                     sinks=sinks,
                     **around._asdict(),
                 )
-                self._hand_out(self._receiver.on_residual, observation)
+                self._hand_out(self._residual.on_residual, observation)
 
     def _sinks_until(self, layer: LayerCoverage, observation: AttentionObservation) -> Tensor:
         """The sinks of this layer and of those before it in its stack, bool [batch, token].

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from audit.models.observing import observe
 from audit.numerics import rounded
-from audit.observations import AttentionObservation, ResidualObservation
+from audit.observations import AttentionObservation
 from audit.probes.sentences import Crossing, sentence, words_of_text
 from audit.results.demographics import SkewedHead, SkewExample
 from audit.skew.asking import counterparts, partners
@@ -79,9 +79,6 @@ class _Looking:
         for row, term in enumerate(words.term.tolist()):
             counts = words.others[row] & visible[row, :, term]
             self.found[row] = torch.where(counts, pattern[row, :, term], torch.nan)
-
-    def on_residual(self, observation: ResidualObservation) -> None:
-        """Not looked at."""
 
 
 def _row(found: torch.Tensor, start: int, count: int) -> tuple[float | None, ...]:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from audit.models.observing import observe
-from audit.observations import AttentionObservation, ResidualObservation
+from audit.observations import AttentionObservation
 from audit.probes.sentences import Crossing
 from audit.results.subject import LayerCoverage
 from audit.skew.design import Design, placed
@@ -107,9 +107,6 @@ class Reader:
                 if name not in self._counted:
                     np.add.at(self._into.counts[name], (one, two), 1)
             self._counted.add(name)
-
-    def on_residual(self, observation: ResidualObservation) -> None:
-        """Not compared."""
 
 
 def _over_words(seen: AttentionObservation, layers: Sequence[LayerCoverage], crossing: Crossing) -> bool:

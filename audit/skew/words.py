@@ -93,7 +93,7 @@ def divergence(words: Words, one: Tensor, two: Tensor) -> Tensor:
     """
     rows = words.pattern / words.pattern.sum(-1, keepdim=True).clamp_min(TINY)
     own = _entropy(rows)
-    mixed = _entropy(rows[one].add_(rows[two]).div_(2))
+    mixed = _entropy(rows.index_select(0, one).add_(rows.index_select(0, two)).div_(2))
     return _mean((mixed - (own[one] + own[two]) / 2).clamp_min(0.0), words.others[one])
 
 

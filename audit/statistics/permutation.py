@@ -101,8 +101,8 @@ class _Pairs(NamedTuple):
 
     def contrasts(self, labels: Labels, cells: NDArray[np.int64] | slice, kind: Any = np.float64) -> Any:
         """[draw, cell], computed in the precision `kind`."""
-        by_term = np.ascontiguousarray(labels.T)
-        across = (by_term[self.one] != by_term[self.two]).astype(kind)  # [pair, draw]
+        by_term = np.ascontiguousarray(labels.T).view(np.uint8)  # of which rows are taken nine times as fast
+        across = (by_term.take(self.one, 0) ^ by_term.take(self.two, 0)).astype(kind)  # [pair, draw]
         compared = self.counts.astype(kind) @ across
         with np.errstate(invalid="ignore", divide="ignore"):
             weight = 1 / compared + 1 / (self.counts.sum(dtype=kind) - compared)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from audit.models.observing import observe
-from audit.observations import AttentionObservation, ResidualObservation
+from audit.observations import AttentionObservation
 from audit.probes.batching import batches
 from audit.probes.published.items import Gender, Pair, Told
 from audit.probes.windows import Window
@@ -143,9 +143,6 @@ class _Receiver:
                 self._sums.lead[term, cells] += sign * mass[number, :, slot] / 2
                 self._sums.total[term, cells] += mass[number, :, slot] / 2
                 self._sums.count[term, cells] += 0.5
-
-    def on_residual(self, observation: ResidualObservation) -> None:
-        """Not read."""
 
     def _read(self, pattern: Tensor) -> Tensor:
         """From the pronoun to each mention, [batch, head, slot] of [batch, head, query, key]."""
