@@ -16,7 +16,7 @@ from audit.probes.batching import batches
 from audit.probes.framing import Frame
 from audit.probes.windows import Window
 
-ROWS = 64  # sentences fed at once, unless one template has more
+ROWS = 128  # sentences fed at once, unless one template has more
 MARKED = re.compile(r"\*(.+?)\*")
 
 

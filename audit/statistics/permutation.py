@@ -114,7 +114,8 @@ class _Pairs(NamedTuple):
         doubt = DOUBT * np.abs(self.totals[cells]).sum(1) / self.counts.sum()
         found: NDArray[np.bool_] = rough >= bar
         unsure = np.flatnonzero((np.abs(rough - bar) <= doubt).any(1))
-        found[unsure] = self.contrasts(labels[unsure], cells) >= bar
+        if len(unsure):
+            found[unsure] = self.contrasts(labels[unsure], cells) >= bar
         return found
 
 
