@@ -1,4 +1,4 @@
-"""Writes what a reviewer wants to see beside the numbers: patterns of flagged heads, and the drop curves."""
+"""Writes what a reviewer wants to see beside the numbers: how heads attend on one text, and the drop curves."""
 
 import itertools
 from collections.abc import Sequence
@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from audit.identity import digest_of_file
 from audit.models.loading import LoadedModel
@@ -16,20 +19,24 @@ from audit.probes.sampling import Feed
 from audit.results import Exhibit, Finding
 from audit.results.redundancy import DropCurve
 from audit.results.subject import LayerCoverage, Skipped
+from audit.results.thumbnails import SIDE, UNSEEN, Sheet, Thumbnails
 from audit.results.trainability import Diagram
 
 LARGEST = 64  # tokens; a larger heat map shows nothing more on a page
 MOST = 24  # patterns an audit keeps: the report is a digest, the measurements are the whole
+MOST_HEADS = 2048  # that have a thumbnail: a page of more would weigh more than 5 MB
 
 
 class _Capture:
-    """A receiver that keeps the patterns of the wanted heads of one sample."""
+    """A receiver that keeps the patterns of the wanted heads of one sample, and a small picture of every head."""
 
     def __init__(self, wanted: set[tuple[int, int]]) -> None:
         self._wanted = wanted
         self.patterns: dict[tuple[int, int], list[list[float | None]]] = {}
+        self.sheets: list[Sheet] = []
 
     def on_attention(self, observation: AttentionObservation) -> None:
+        self.sheets.append(_sheet(observation))
         for layer, head in self._wanted:
             if layer == observation.layer:
                 rows = observation.pattern[0, head].tolist()
@@ -45,10 +52,13 @@ def draw_patterns(
     *,
     show_text: bool,
 ) -> tuple[Exhibit, ...]:
-    """A pattern of each flagged head on the first sample of the first probe, written as JSON into `folder`."""
+    """A pattern of each flagged head on the first sample of the first probe, written as JSON into `folder`.
+
+    Beside them thumbnails of all heads, of the same text.
+    """
     about = {(f.layer, f.head) for f in findings if f.layer is not None and f.head is not None}
     wanted = set(itertools.islice(sorted(about), MOST))
-    if not wanted or not feeds:
+    if not feeds:
         return ()
     fed = feeds[0]
     sample = fed.batches[0].only(0, LARGEST)
@@ -63,6 +73,9 @@ def draw_patterns(
         if pattern is not None:
             shown = {"layer": finding.layer, "head": finding.head, "probe": fed.name, "tokens": tokens}
             exhibits.append(_written(finding, {**shown, "pattern": pattern}, folder))
+    if sum(sheet.heads for sheet in capture.sheets) <= MOST_HEADS:
+        small = Thumbnails(probe=fed.name, tokens=sample.input_ids.shape[1], sheets=tuple(capture.sheets))
+        exhibits.append(_file(folder, "thumbnails", small, kind="thumbnails"))
     return tuple(exhibits)
 
 
@@ -78,6 +91,28 @@ def draw_curves(curves: Sequence[DropCurve], folder: Path) -> tuple[Exhibit, ...
 def draw_diagram(diagram: Diagram | Skipped, folder: Path) -> tuple[Exhibit, ...]:
     """The trainability diagram, written as JSON into `folder`."""
     return (_file(folder, "diagram", diagram, kind="diagram"),) if isinstance(diagram, Diagram) else ()
+
+
+def _sheet(observation: AttentionObservation) -> Sheet:
+    """Mean weight of what is visible in each block of as many tokens as fit into `SIDE` pixels."""
+    pattern = observation.pattern[0].float().nan_to_num(0.0)
+    visible = observation.visible[0].expand_as(pattern).float()
+    block = -(-max(pattern.shape[-2:]) // SIDE)
+
+    def pooled(values: Tensor) -> Tensor:
+        return avg_pool2d(values, block, ceil_mode=True)
+
+    seen = pooled(visible)
+    weight = (pooled(pattern * visible) / seen).clamp(0.0, 1.0)
+    shades = torch.where(seen > 0, (weight.sqrt() * (UNSEEN - 1)).round(), UNSEEN).to(torch.uint8)
+    heads, rows, columns = shades.shape
+    return Sheet(
+        layer=observation.layer,
+        heads=heads,
+        rows=rows,
+        columns=columns,
+        shades=shades.cpu().numpy().tobytes(),
+    )
 
 
 def _tokens(loaded: LoadedModel, sample: Batch) -> list[str] | None:

@@ -71,7 +71,8 @@ class FindingCard:
     rule_target: str
     severity: str
     severity_word: str
-    layer: str  # for sorting; empty where the finding is about the whole model
+    layer: str  # empty where the finding is about the whole model
+    head: str  # empty where it is about no single head
     order: str  # place among all findings, the gravest first
     statement: str
     evidence: tuple[EvidenceRow, ...]

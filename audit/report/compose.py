@@ -15,6 +15,7 @@ from audit.report.findings import cards, finding_anchor, highlight, label, ranke
 from audit.report.nulls import nulls
 from audit.report.page import Page
 from audit.report.people import people
+from audit.report.picker import picker
 from audit.report.places import map_of_layers, name_of
 from audit.report.published import published
 from audit.report.reach import reach_section
@@ -51,7 +52,7 @@ def page_of(audit: Audit, folder: Path, *, medium: Medium, created: str) -> Page
         style=Markup(style),  # noqa: S704 - our own style sheet
         script=Markup(f"<script>{script}</script>" if script else ""),  # noqa: S704 - our own script
         content_policy=templating.content_policy(style, script or None),
-        contents=_contents(audit, shown),
+        contents=_contents(audit, shown, medium),
         left_out=left_out(audit, defined=defined) if medium == "print" else (),
         summary=summary(audit, medium=medium),
         causes=causes(audit, shown=shown),
@@ -66,6 +67,7 @@ def page_of(audit: Audit, folder: Path, *, medium: Medium, created: str) -> Page
         published=published(audit, medium=medium),
         training=training(audit, medium=medium),
         reach=reach_section(audit),
+        picker=picker(audit, folder) if medium == "screen" else None,
         anatomy=_anatomy(audit, folder, shown, medium=medium, defined=defined),
         methods=appendix.methods(audit, defined=defined),
         methods_note=_methods_note(audit, defined),
@@ -137,7 +139,7 @@ def _quiet_note(audit: Audit) -> str:
     return words + (f", {apart} {'does' if apart == 1 else 'do'} not apply" if apart else "")
 
 
-def _contents(audit: Audit, shown: list[Finding]) -> tuple[Entry, ...]:
+def _contents(audit: Audit, shown: list[Finding], medium: Medium) -> tuple[Entry, ...]:
     findings = tuple(
         Entry(target=finding_anchor(finding), text=label(audit, finding)) for finding in shown[:_LISTED]
     )
@@ -147,6 +149,7 @@ def _contents(audit: Audit, shown: list[Finding]) -> tuple[Entry, ...]:
         Entry(target="likeness", text="Likeness of heads"),
     )
     anatomy_parts = (
+        *((Entry(target="picker", text="At a glance"),) if medium == "screen" else ()),
         Entry(target="heads", text="Heads"),
         Entry(target="depth", text="Depth"),
         Entry(target="trainability", text="Trainability"),

@@ -92,6 +92,7 @@ def card(
         severity=finding.severity,
         severity_word=WORDS[finding.severity].word,
         layer="" if finding.layer is None else str(finding.layer),
+        head="" if finding.head is None else str(finding.head),
         order=str(order),
         statement=finding.statement,
         evidence=tuple(_evidence(audit, item) for item in finding.evidence[:rows]),

@@ -8,7 +8,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from markupsafe import escape
+from markupsafe import Markup, escape
 from PIL import Image
 
 from audit.report.drawing import DARK, LIGHT, Picture, address
@@ -136,6 +136,25 @@ def _png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG", transparency=_SHADES)
     return buffer.getvalue()
+
+
+@lru_cache(maxsize=1)
+def _few() -> bytes:
+    """Fifteen colours of the even palette, and one for what has no value."""
+    every = _palette(diverging=False)
+    return b"".join(every[3 * (step * 254 // 14) :][:3] for step in range(15)) + every[-3:]
+
+
+_LEVELS = bytes(shade * 15 // 255 for shade in range(256))
+
+
+def thumbnail(shades: bytes, columns: int) -> Markup:
+    """A PNG of sixteen colours, a pixel per shade (255 has no value): a page may hold two thousand of them."""
+    image = Image.frombytes("P", (columns, len(shades) // columns), shades.translate(_LEVELS))
+    image.putpalette(_few())
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", bits=4, transparency=15)
+    return address("image/png", buffer.getvalue())
 
 
 def _shade(value: float, scale: Scale) -> int:

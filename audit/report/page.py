@@ -19,6 +19,7 @@ from audit.report.blocks import (
 )
 from audit.report.causes import CauseBlock
 from audit.report.document import Document
+from audit.report.picker import Picker
 from audit.report.published import PublishedSet
 from audit.report.reach import ReachSection
 from audit.report.redundancy_blocks import RedundancyBlock
@@ -47,6 +48,7 @@ class Page(Document):
     published: tuple[PublishedSet, ...]
     training: TrainingBlock
     reach: ReachSection
+    picker: Picker | None  # screen only
     anatomy: Anatomy
     methods: tuple[MethodBlock, ...]
     nulls: tuple[MethodBlock, ...]

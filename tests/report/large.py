@@ -6,8 +6,10 @@ from pathlib import Path
 
 import msgspec
 
+from audit.exhibits import MOST_HEADS
 from audit.identity import digest_of_file
 from audit.results import Audit, Exhibit, Finding
+from audit.results.thumbnails import SIDE, UNSEEN, Sheet, Thumbnails
 from audit.store import write_audit
 from audit.theory.configuration import from_config
 from audit.theory.diagram import diagram
@@ -28,6 +30,7 @@ def large_audit(folder: Path, *, layers: int = 32, heads: int = 32) -> Audit:
     (folder / "exhibits").mkdir(parents=True, exist_ok=True)
     exhibits = [_pattern(finding, folder) for finding in findings[:PATTERNS]]
     exhibits += [_similarity(layers, heads, folder, chance), _diagram(layers, folder)]
+    exhibits += [_thumbnails(layers, heads, folder, chance)] if layers * heads <= MOST_HEADS else []
     found = tuple(step(count, effect=0.01 * count, harmless=count < 4) for count in range(1, 11))
     large = replace(
         audit,
@@ -90,6 +93,20 @@ def _similarity(layers: int, heads: int, folder: Path, chance: random.Random) ->
         "clusters": [[[n, 0], [n, 1], [(n + 1) % layers, 2]] for n in range(layers)] if heads > 2 else [],
     }
     return _exhibit("similarity", "similarity", msgspec.json.encode(content), folder)
+
+
+def _thumbnails(layers: int, heads: int, folder: Path, chance: random.Random) -> Exhibit:
+    """Causal noise, which packs worse than any pattern."""
+
+    def noise() -> bytes:
+        return b"".join(chance.randbytes(row + 1).ljust(SIDE, bytes([UNSEEN])) for row in range(SIDE))
+
+    sheets = tuple(
+        Sheet(layer=n, heads=heads, rows=SIDE, columns=SIDE, shades=b"".join(noise() for _ in range(heads)))
+        for n in range(layers)
+    )
+    content = msgspec.json.encode(Thumbnails(probe="prose", tokens=64, sheets=sheets))
+    return _exhibit("thumbnails", "thumbnails", content, folder)
 
 
 def _diagram(layers: int, folder: Path) -> Exhibit:

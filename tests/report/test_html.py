@@ -201,6 +201,36 @@ def test_the_keyboard_alone_reaches_every_finding(browser, drawn, tmp_path):
         assert wanted <= reached
 
 
+def test_the_keyboard_alone_reaches_every_head(browser, drawn, tmp_path):
+    """One stop of Tab, then arrow keys; Enter shows the head's numbers and its findings."""
+    with browser.page(written(drawn.html, tmp_path)) as page:
+        page.locator("#head-0-0").focus()
+        reached = set()
+        layers, heads = len(drawn.audit.coverage.layers), drawn.audit.coverage.layers[0].heads
+        for _ in range(layers):
+            for _ in range(heads):
+                reached.add(page.evaluate("document.activeElement.id"))
+                page.keyboard.press("ArrowRight")
+            page.keyboard.press("Home")
+            page.keyboard.press("ArrowDown")
+        assert len(reached) == layers * heads
+        flagged = page.locator(".picker .flagged")
+        flagged.first.focus()
+        page.keyboard.press("Enter")
+        picked = page.locator("#picked")
+        assert "Attention entropy, prose" in picked.inner_text()
+        assert picked.locator('a[href^="#finding-"]').count() == 1
+        assert page.evaluate("location.hash") == f"#{flagged.first.get_attribute('id')}"
+        assert page.locator(".picker button[tabindex='0']").count() == 1
+
+
+def test_a_link_to_a_head_shows_it(browser, drawn, tmp_path):
+    """What was sent to a colleague opens where it was."""
+    with browser.page(written(drawn.html, tmp_path)) as page:
+        page.evaluate("location.hash = '#head-1-2'")
+        assert page.locator("#picked h4").inner_text() == "Layer 1, head 2"
+
+
 def test_the_browser_would_notice_a_request(browser, drawn, tmp_path):
     """The check can fail: a picture from elsewhere is blocked by the page's policy and complained of."""
     path = tmp_path / "report.html"
@@ -286,7 +316,7 @@ def test_the_order_is_the_reviewers(drawn):
     order = re.findall(r'<section id="(\w+)"', drawn.html)
     assert order == [
         "summary", "findings", "redundancy", "ablations", "curves", "likeness",
-        "people", "training", "anatomy", "heads", "depth", "trainability", "reach", "patterns",
+        "people", "training", "anatomy", "picker", "heads", "depth", "trainability", "reach", "patterns",
         "method", "rules", "probes", "provenance", "glossary",
     ]  # fmt: skip
     assert drawn.html.index("May be promoted, with 2 findings to watch") < drawn.html.index(
