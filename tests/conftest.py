@@ -8,7 +8,10 @@ from typing import NamedTuple
 import pytest
 
 from audit.cli.main import Verbs, execute
+from tests import browser as browsing
 from workers.cli import VERBS
+
+browser = browsing.browser  # a fixture for all
 
 INPUTS = Path(__file__).parent.parent / ".cache" / "inputs"
 

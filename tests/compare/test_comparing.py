@@ -13,6 +13,7 @@ from audit.compare.records import Comparison
 from audit.errors import NotComparable, UnusableInput
 from audit.report import comparison as reports
 from audit.report import comparison_page, templating
+from tests.browser import written
 from tests.compare.published import publish, samples
 from tests.report.example import example_audit
 
@@ -224,6 +225,16 @@ def test_the_page_shows_what_moved(moved, medium):
     assert "layer 2, head 3" in html
     assert "Attention entropy" in html
     assert "http" not in html.partition("</style>")[2]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(browser, moved, tmp_path, scheme):
+    """No violation of any rule of axe-core, and nothing wider than a telephone."""
+    page = written(reports.drawn(compare(*moved), "screen"), tmp_path)
+    assert browser.violations(page, scheme) == []
+    _, lines, found = browser.open(page, viewport={"width": 360, "height": 800}, color_scheme=scheme)
+    assert lines == []
+    assert found["width"] <= 0
 
 
 def test_names_are_inert(tmp_path):

@@ -12,6 +12,7 @@ from audit.compare.trend import trend
 from audit.errors import NotComparable, UnusableInput
 from audit.report import templating
 from audit.report import trend as reports
+from tests.browser import written
 from tests.compare.published import publish, samples
 from tests.report.example import example_audit
 
@@ -111,6 +112,16 @@ def test_the_page_shows_it(series, medium):
     assert "checkpoint-200" in html
     assert "has collapsed" in html
     assert "http" not in html.partition("</style>")[2]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(browser, series, tmp_path, scheme):
+    """No violation of any rule of axe-core, and nothing wider than a telephone."""
+    page = written(reports.drawn(trend(series), "screen"), tmp_path)
+    assert browser.violations(page, scheme) == []
+    _, lines, found = browser.open(page, viewport={"width": 360, "height": 800}, color_scheme=scheme)
+    assert lines == []
+    assert found["width"] <= 0
 
 
 def test_hostile_names_are_inert(tmp_path):

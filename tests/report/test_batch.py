@@ -11,6 +11,7 @@ from audit import store as stores
 from audit.batch import Batch, row_of
 from audit.report import batch as reports
 from audit.report import batch_page, templating
+from tests.browser import written
 from tests.report.example import example_audit
 from tests.test_batch import FAILED, OURS, PASSED, POISON, REFUSED, UNSURE, batch
 
@@ -30,6 +31,16 @@ def test_every_checkpoint_is_there_with_its_reason(mixed, medium):
         assert row.reason is None or row.reason in html.lower() or row.reason.capitalize() in html
     places = [html.index(f">{word}</span>") for word in ("failed", "quarantined", "refused", "inconclusive")]
     assert places == sorted(places)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(browser, mixed, tmp_path, scheme):
+    """No violation of any rule of axe-core, and nothing wider than a telephone."""
+    page = written(reports.drawn(mixed, "screen"), tmp_path)
+    assert browser.violations(page, scheme) == []
+    _, lines, found = browser.open(page, viewport={"width": 360, "height": 800}, color_scheme=scheme)
+    assert lines == []
+    assert found["width"] <= 0
 
 
 def test_links_lead_to_the_reports_of_the_same_store(mixed):

@@ -1,35 +1,24 @@
 """The page in a browser: one file, no request, no complaint, whatever stands in the audit."""
 
-import os
 import re
 import subprocess
 import sys
-from contextlib import contextmanager
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from playwright.sync_api import sync_playwright
 
 from audit.report import templating
 from audit.report.compose import page_of
 from audit.report.html import render_html
 from audit.results import Measurement
+from tests.browser import written
 from tests.report.example import METRICS, example_audit, healthy_audit, with_pattern, write_exhibits
 from tests.report.large import large_audit
 
-CHROMIUM = Path("/usr/bin/chromium")
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-]
 HOSTILE = "<script>window.pwned=1</script><img src=x onerror=window.pwned=1>\u202e\u2066\x00" + "W" * 10_000
 
 HOSTILES = (
@@ -78,58 +67,6 @@ def hostile_audit(folder):
     return with_pattern(audit, folder, tokens=[HOSTILE] * 24)
 
 
-class Browser:
-    """A headless Chromium that notes every request and every line of its console."""
-
-    def __init__(self, browser):
-        self.browser = browser
-
-    def open(self, path, **options):
-        """What the page asked for and said, and what `script` found in it."""
-        page = self.browser.new_page(**options)
-        requests, lines = [], []
-        page.on("request", lambda request: requests.append(request.url))
-        page.on("console", lambda message: lines.append(message.text))
-        page.on("pageerror", lambda error: lines.append(str(error)))
-        page.goto(path.as_uri())
-        page.wait_for_load_state("networkidle")
-        found = page.evaluate(
-            """() => ({
-                pictures: [...document.images].every(image => image.complete && image.naturalWidth > 0),
-                hostile: window.pwned === undefined,
-                width: document.documentElement.scrollWidth - document.documentElement.clientWidth,
-                ids: [...document.querySelectorAll('[id]')].map(element => element.id),
-            })"""
-        )
-        page.close()
-        return requests, lines, found
-
-    @contextmanager
-    def page(self, path, **options):
-        """The page at `path`, open."""
-        page = self.browser.new_page(**options)
-        page.goto(path.as_uri())
-        yield page
-        page.close()
-
-    def violations(self, path, scheme):
-        """Names of the rules of axe-core that the page breaks, all its folds open."""
-        with self.page(path, color_scheme=scheme, bypass_csp=True) as page:
-            page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
-            return [each["id"] for each in Axe().run(page).response["violations"]]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if not CHROMIUM.exists():
-        told = f"{CHROMIUM} is missing: apt-get install chromium"
-        pytest.fail(told) if os.environ.get("CI") == "true" else pytest.skip(told)
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=str(CHROMIUM), args=QUIET)
-        yield Browser(launched)
-        launched.close()
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_asks_for_nothing_and_does_not_complain(browser, drawn, tmp_path, scheme):
     """One file: no request beside the page itself, no line in the console, every picture there."""
@@ -157,16 +94,16 @@ def test_axe_finds_nothing(browser, drawn, tmp_path, scheme):
     assert browser.violations(written(drawn.html, tmp_path), scheme) == []
 
 
+def test_axe_finds_nothing_on_a_large_page(browser, tmp_path):
+    """32 x 32 heads, with every kind of section there is."""
+    page = written(render_html(large_audit(tmp_path), tmp_path), tmp_path)
+    assert browser.violations(page, "light") == []
+
+
 def test_axe_would_find_something(browser, drawn, tmp_path):
     """The check can fail: a picture without words."""
     hurt = drawn.html.replace("</main>", '<img src="data:image/gif;base64,R0lGODlhAQABAAAAACw="></main>')
     assert "image-alt" in browser.violations(written(hurt, tmp_path), "light")
-
-
-def written(text, folder):
-    path = folder / "report.html"
-    path.write_text(text, encoding="utf-8")
-    return path
 
 
 def test_findings_can_be_searched_sorted_and_linked_to(browser, drawn, tmp_path):

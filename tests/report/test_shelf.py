@@ -1,7 +1,6 @@
 """The store's front page: complete, quick, never in the way of a publication, and inert whatever audits are called."""
 
 import fcntl
-import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
@@ -11,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import meta
-from playwright.sync_api import sync_playwright
 
 from audit import store as stores
 from audit.batch import Row as BatchRow
@@ -20,7 +18,7 @@ from audit.report import shelf, shelf_page, shelving, templating
 from audit.report.batch import publish_batch
 from audit.report.shelf_page import ShelfPage
 from tests.report.example import example_audit
-from tests.report.test_html import CHROMIUM, HOSTILE, QUIET
+from tests.report.test_html import HOSTILE
 
 EXAMPLE = example_audit(layers=1, heads=1)
 
@@ -220,18 +218,15 @@ def replace_text(row, text):
     return msgspec.structs.replace(row, name=text, model=text, about=text, policy=text, depth=text)
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    if not CHROMIUM.exists():
-        told = f"{CHROMIUM} is missing: apt-get install chromium"
-        pytest.fail(told) if os.environ.get("CI") == "true" else pytest.skip(told)
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=str(CHROMIUM), args=QUIET)
-        yield launched
-        launched.close()
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(browser, tmp_path, scheme):
+    """No violation of any rule of axe-core."""
+    publish(tmp_path, audit("models/base", verdict="fail"), audit("models/base", day=2, verdict="pass"))
+    shelving.rebuild(tmp_path)
+    assert browser.violations(tmp_path / shelving.PAGE, scheme) == []
 
 
-def test_a_keyboard_searches_and_filters(chromium, tmp_path):
+def test_a_keyboard_searches_and_filters(browser, tmp_path):
     """No request, no complaint; what was asked for is in the address, and a shared address asks it again."""
     publish(
         tmp_path,
@@ -240,7 +235,7 @@ def test_a_keyboard_searches_and_filters(chromium, tmp_path):
         audit(f"models/{HOSTILE[:60]}", day=3),
     )
     shelving.rebuild(tmp_path)
-    opened = chromium.new_page(viewport={"width": 360, "height": 800})
+    opened = browser.browser.new_page(viewport={"width": 360, "height": 800})
     requests, lines = [], []
     opened.on("request", lambda request: requests.append(request.url))
     opened.on("console", lambda message: lines.append(message.text))
