@@ -1,6 +1,7 @@
 """Writes what a reviewer wants to see beside the numbers: how heads attend on one text, and the drop curves."""
 
 import itertools
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from audit.identity import digest_of_file
+from audit.identity import digest_of, digest_of_file
 from audit.models.loading import LoadedModel
 from audit.models.observing import observe
 from audit.numerics import rounded
@@ -24,6 +25,7 @@ from audit.results.trainability import Diagram
 
 LARGEST = 64  # tokens; a larger heat map shows nothing more on a page
 MOST = 24  # patterns an audit keeps: the report is a digest, the measurements are the whole
+_LONGEST_FILE = 120  # characters; file systems take 255 bytes
 MOST_HEADS = 2048  # that have a thumbnail: a page of more would weigh more than 5 MB
 
 
@@ -125,8 +127,14 @@ def _written(finding: Finding, content: dict[str, Any], folder: Path) -> Exhibit
     return _file(folder, finding.id, content, kind="pattern", finding=finding.id)
 
 
+def _file_name(name: str) -> str:
+    """`name` where it can be a file's, else what is left of it and a digest; axes are called as users like."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:_LONGEST_FILE].lstrip(".")
+    return plain if plain == name else f"{plain}-{digest_of(name)[:8]}"
+
+
 def _file(folder: Path, name: str, content: object, *, kind: str, finding: str | None = None) -> Exhibit:
-    path = folder / f"{name}.json"
+    path = folder / f"{_file_name(name)}.json"
     path.write_bytes(msgspec.json.encode(content) + b"\n")
     return Exhibit(
         id=name, kind=kind, finding=finding, file=f"{folder.name}/{path.name}", sha256=digest_of_file(path)

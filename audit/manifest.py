@@ -23,6 +23,9 @@ _OPTIONS: Final = _PLAN | {"policy", "adapter"}
 _KEYS: Final = _OPTIONS | {"path"}
 
 
+_STEP: Final = re.compile(r"checkpoint-\d+")  # as trainers call them
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
     """One checkpoint to audit; paths are seen from the working folder."""
@@ -56,6 +59,11 @@ def read(path: Path, options: Mapping[str, Any] | None = None) -> Manifest:
     else:
         name, rows = _rows(path)
         base = path.parent
+    if not rows and path.is_dir():
+        alone = _is_checkpoint(path)
+        raise UnusableInput(
+            f"{str(path)!r} {'is one checkpoint' if alone else 'holds no checkpoint'}: give the folder that holds several"
+        )
     if not rows or len(rows) > _MOST:
         raise UnusableInput(f"{_called(path)} names {len(rows)} checkpoints; a batch has 1 to {_MOST:,}")
     items = [_item(base, given | row, where=f"{_called(path)}, {where}") for where, row in rows]
@@ -149,8 +157,9 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 
 def _is_checkpoint(entry: Path) -> bool:
-    if entry.is_dir():
-        return (entry / "config.json").is_file() or any(entry.glob("*.gguf"))
+    if entry.is_dir():  # a trainer's folder counts even where it lacks what it should hold: that is then said
+        known = (entry / "config.json").is_file() or any(entry.glob("*.gguf"))
+        return known or any(entry.glob("*.safetensors")) or bool(_STEP.fullmatch(entry.name))
     return entry.suffix == ".gguf"
 
 

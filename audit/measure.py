@@ -212,7 +212,8 @@ def _measurement(metric: Quantity, interval: Interval, layers: Sequence[LayerCov
 def _missing(metric: Quantity, interval: Interval, *, bounded: bool) -> str | None:
     """Why an interval, or some cells, are not there."""
     if not bounded:
-        return f"no interval: {int(interval.n.max())} documents are too few (16 are needed)"
+        n = int(interval.n.max())
+        return f"no interval: {n} document{'s are' if n != 1 else ' is'} too few (16 are needed)"
     return metric.absent_when if np.isnan(interval.value).any() else None
 
 

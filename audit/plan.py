@@ -116,7 +116,10 @@ def _content(probe: Fed) -> str:
         return digest_of([[document.id, document.text] for document in probe.documents()])
     return digest_of(
         [
-            [axis.groups, axis.terms, axis.templates, axis.phrase, axis.control, sorted(axis.rows or ())]
+            [
+                *(axis.name, axis.title, axis.groups, axis.terms, axis.templates, axis.phrase, axis.control),
+                sorted(axis.rows or ()),
+            ]
             for axis in probe.axes()
         ]
     )

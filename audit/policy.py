@@ -13,7 +13,17 @@ from audit.identity import digest_of
 from audit.results import PolicyRecord, Severity
 
 DEFAULT: Final = "default"
-_KEYS: Final = {"name", "inherits", "required", "coverage", "severity", "thresholds", "waivers"}
+_KEYS: Final = {
+    "name",
+    "inherits",
+    "classification",
+    "required",
+    "coverage",
+    "severity",
+    "thresholds",
+    "waivers",
+}
+LONGEST_MARKING: Final = 60  # characters: it stands in the margin of every page
 _SEVERITIES: Final = ("info", "watch", "fail")
 _WAIVER: Final = {"rule", "where", "owner", "reason", "expires"}
 
@@ -38,13 +48,17 @@ class Policy:
     severity: dict[str, Severity]
     thresholds: dict[str, dict[str, float]]
     waivers: tuple[dict[str, Any], ...] = ()
+    classification: str | None = None  # who may read the reports; printed on every page
 
     def record(self, today: dt.date) -> PolicyRecord:
         """What the audit keeps of this policy, each waiver marked in force or not on `today`."""
         waivers = tuple({**waiver, "in_force": in_force(waiver, today)} for waiver in self.waivers)
         demanded = [self.required, asdict(self.coverage)]
         content = [self.name, demanded, self.severity, self.thresholds, self.waivers]
-        return PolicyRecord(name=self.name, digest=digest_of(content), waivers=waivers)
+        marked = [*content, self.classification] if self.classification else content
+        return PolicyRecord(
+            name=self.name, digest=digest_of(marked), waivers=waivers, classification=self.classification
+        )
 
 
 def load(name_or_file: str | Path | None = None) -> Policy:
@@ -161,6 +175,11 @@ def _refuse_unusable_words(merged: dict[str, Any], base: dict[str, Any], where: 
             raise UnusableInput(
                 f"policy {where!r}: severity of {rule} is {severity!r}; use info, watch or fail"
             )
+    marking = merged.get("classification", "")
+    if not isinstance(marking, str) or len(marking) > LONGEST_MARKING or not marking.isprintable():
+        raise UnusableInput(
+            f"policy {where!r}: classification must be one line of at most {LONGEST_MARKING} characters"
+        )
     for key, kind in (("required", str), ("waivers", dict)):
         values = merged.get(key, [])
         if not isinstance(values, list) or not all(isinstance(value, kind) for value in values):
@@ -204,4 +223,5 @@ def _policy(content: dict[str, Any]) -> Policy:
         severity=cast("dict[str, Severity]", dict(content["severity"])),
         thresholds=thresholds,
         waivers=waivers,
+        classification=content.get("classification", "").strip() or None,
     )

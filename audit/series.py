@@ -81,6 +81,7 @@ def audit_series(
     distances, gap = _distances([item for item, _ in done])
     found = trend(
         [store / audit_id for _, audit_id in done],
+        paths=[item.checkpoint for item, _ in done],
         moved=distances,
         told=(*remarks, *([gap] if gap else [])),
     )

@@ -45,6 +45,15 @@ def test_what_a_mask_hides_is_not_shown_as_dark(smollm2_gguf, tmp_path):
     assert ((first == UNSEEN) == np.triu(np.ones((32, 32), bool), 1)).all()
 
 
+def test_what_users_call_things_is_no_path(tmp_path):
+    """A finding about an axis of that name has a file of its own in the folder."""
+    names = ["race/ethnicity", "../../evil", "race-ethnicity", "a" * 300]
+    files = [exhibits._file(tmp_path, name, {}, kind="pattern").file for name in names]
+    assert len(set(files)) == 4
+    assert all((tmp_path.parent / file).is_file() and len(file) < 200 for file in files)
+    assert files[2] == f"{tmp_path.name}/race-ethnicity.json"
+
+
 def test_too_many_heads_have_none(bert_tiny, tmp_path, monkeypatch):
     """A page would weigh more than it may."""
     monkeypatch.setattr(exhibits, "MOST_HEADS", 3)

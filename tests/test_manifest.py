@@ -107,5 +107,21 @@ def test_a_wrong_manifest_is_refused_by_one_line(tmp_path, name, text, reason):
 
 def test_a_folder_without_checkpoints_is_refused(tmp_path):
     """Nothing to audit is no batch."""
-    with pytest.raises(UnusableInput, match="names 0 checkpoints"):
+    with pytest.raises(UnusableInput, match="holds no checkpoint: give the folder that holds several"):
+        read(tmp_path)
+
+
+def test_a_trainers_folder_that_lacks_its_configuration_counts(tmp_path):
+    """So that it is refused by name, not passed over."""
+    for name in ("checkpoint-10", "checkpoint-20"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "checkpoint-10" / "config.json").write_text("{}")
+    (tmp_path / "runs").mkdir()
+    assert [item.name for item in read(tmp_path).items] == ["checkpoint-10", "checkpoint-20"]
+
+
+def test_a_checkpoint_is_no_folder_of_checkpoints(tmp_path):
+    """Which is said of the folder, not of a manifest."""
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(UnusableInput, match="is one checkpoint: give the folder that holds several"):
         read(tmp_path)

@@ -119,3 +119,14 @@ def test_what_show_prints_is_the_policy(attnaudit, tmp_path, name):
     assert (again.required, again.coverage, again.name) == (shown.required, shown.coverage, shown.name)
     assert ("expired: counts as none" in ran.out) == (name is None)
     assert ('dead_head = "fail"  # inherited: "watch"' in ran.out) == (name in {"strict", "training-run"})
+
+
+def test_a_classification_marks_the_audit(tmp_path):
+    """And is another policy: its reports say otherwise."""
+    plain, marked = written(tmp_path, ""), written(tmp_path, 'classification = "Internal"')
+    today = dt.date(2026, 1, 1)
+    assert plain.record(today).classification is None
+    assert marked.record(today).classification == "Internal"
+    assert plain.record(today).digest != marked.record(today).digest
+    with pytest.raises(UnusableInput, match="classification must be one line"):
+        written(tmp_path, 'classification = "a\\nb"')

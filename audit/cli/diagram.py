@@ -98,4 +98,9 @@ def _measured(checkpoint: Path) -> Sketch:
     audit_checkpoint = imported("audit.auditor:audit_checkpoint")  # costs an import of torch
     with tempfile.TemporaryDirectory() as folder:
         audit = audit_checkpoint(checkpoint, _PASS, store=folder, pdf=False)
+        if audit.subject.nonfinite:
+            raise UnusableInput(
+                f"{str(checkpoint)!r} has weights that are not finite, so that nothing can be measured: --config-only "
+                "draws its configuration alone"
+            )
         return sketch_of(audit, Path(folder) / audit.audit_id)

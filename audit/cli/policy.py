@@ -33,6 +33,8 @@ def _lines(found: Policy, base: Policy) -> Iterator[str]:
     yield f"name = {_toml(found.name)}"
     if found.inherits:
         yield f"inherits = {_toml(found.inherits)}"
+    if found.classification:
+        yield f"classification = {_toml(found.classification)}"
     yield from _table({"required": found.required}, {"required": base.required})
     yield from ("", "[coverage]", *_table(asdict(found.coverage), asdict(base.coverage)))
     yield from ("", "[severity]", *_table(found.severity, base.severity))

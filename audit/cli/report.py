@@ -13,16 +13,24 @@ from audit.report.shelving import rebuild
 @click.command()
 @click.argument("audit_dir", type=click.Path(path_type=Path))
 @click.option("--no-pdf", is_flag=True, help="Write the HTML report only.")
+@click.option(
+    "--baseline",
+    type=click.Path(path_type=Path),
+    metavar="AUDIT_DIR",
+    help="Say on the first page what changed since this audit.",
+)
 @signing.option
 @signing.passphrase_file
-def report(audit_dir: Path, *, no_pdf: bool, key: Path | None, passphrase_file: Path | None) -> int:
+def report(
+    audit_dir: Path, *, no_pdf: bool, baseline: Path | None, key: Path | None, passphrase_file: Path | None
+) -> int:
     """Draw the reports of the audit in AUDIT_DIR again; of a store, the list of all that stands in it."""
     if not (audit_dir / stores.MANIFEST).is_file() and stores.published(audit_dir):
         with stores.faults_of_the_disk(audit_dir):
             click.echo(rebuild(audit_dir, everything=True))
         return 0
     sign = signing.ready(key, passphrase_file)
-    paths = redraw(audit_dir, pdf=not no_pdf)
+    paths = redraw(audit_dir, pdf=not no_pdf, baseline=baseline)
     if sign:
         sign(audit_dir)
     for path in paths:

@@ -13,7 +13,9 @@ from audit.auditor import audit_checkpoint
 from audit.cli import signing
 from audit.cli.bars import progress_on
 from audit.cli.options import plan_options
+from audit.compare.comparing import entry_at
 from audit.outcomes import VERDICT_CODES
+from audit.report.redraw import redraw
 from audit.results import Audit, Plan
 
 SHOWN = 10  # findings on the terminal; the report has all
@@ -28,6 +30,12 @@ SHOWN = 10  # findings on the terminal; the report has all
 @click.option("--adapter", type=click.Path(path_type=Path), help="A LoRA adapter folder, merged in memory.")
 @click.option("--policy", metavar="FILE", help="A policy in TOML, or the name of a shipped one.")
 @click.option("--no-pdf", is_flag=True, help="Write the HTML report only.")
+@click.option(
+    "--baseline",
+    type=click.Path(path_type=Path),
+    metavar="AUDIT_DIR",
+    help="Say on the report's first page what changed since this audit.",
+)
 @signing.option
 @signing.passphrase_file
 @click.option("--force", is_flag=True, help="Measure again although this audit exists.")
@@ -39,6 +47,7 @@ def run(
     policy: str | None,
     adapter: Path | None,
     no_pdf: bool,
+    baseline: Path | None,
     force: bool,
     as_json: bool,
     key: Path | None,
@@ -53,6 +62,8 @@ def run(
     signal.signal(signal.SIGTERM, interrupt)
     sign = signing.ready(key, passphrase_file)
     plan = Plan(**options)
+    if baseline:
+        entry_at(baseline)  # refused before any work
     with progress_on(sys.stderr) as progress:
         audit = audit_checkpoint(
             checkpoint,
@@ -60,12 +71,14 @@ def run(
             policy=policy,
             adapter=adapter,
             store=store,
-            pdf=not no_pdf,
+            pdf=not (no_pdf or baseline),  # it would be drawn twice
             force=force,
             progress=progress,
             command=shlex.join(["attnaudit", *sys.argv[1:]]),
         )
     folder = store / audit.audit_id
+    if baseline:
+        redraw(folder, pdf=not no_pdf, baseline=baseline)
     if sign:
         sign(folder)
     if as_json:

@@ -16,10 +16,16 @@ from audit.errors import NotComparable, UnusableInput
 from audit.results import Audit
 
 
-def trend(folders: Sequence[Path], *, moved: Sequence[float | None] = (), told: Sequence[str] = ()) -> Trend:
+def trend(
+    folders: Sequence[Path],
+    *,
+    paths: Sequence[str] = (),
+    moved: Sequence[float | None] = (),
+    told: Sequence[str] = (),
+) -> Trend:
     """What the audits in `folders` say one after the other. Raises NotComparable where that means nothing.
 
-    `moved` is how far the weights went from the first checkpoint's, per folder, where somebody read them; `told` are
+    `paths` are the checkpoints', where others than the audits were made from; `moved` is how far the weights went from the first checkpoint's, per folder, where somebody read them; `told` are
     remarks of whoever made the audits.
     """
     if len(folders) < 2:
@@ -41,7 +47,7 @@ def trend(folders: Sequence[Path], *, moved: Sequence[float | None] = (), told: 
     means = LayerMeans(entries, samples, probes) if _same_layers(audits) else None
     steps = tuple(
         Step(label=label, side=side(audit), loss=recorded_loss(audit))
-        for label, audit in zip(_labels(audits), audits, strict=True)
+        for label, audit in zip(_labels(audits, paths), audits, strict=True)
     )
     return Trend(
         schema_version=SCHEMA,
@@ -61,9 +67,10 @@ def _everywhere(probe: str, audits: Sequence[Audit]) -> bool:
     return all(probe in shared_probes(audits[0], other) for other in audits[1:])
 
 
-def _labels(audits: Sequence[Audit]) -> list[str]:
+def _labels(audits: Sequence[Audit], paths: Sequence[str]) -> list[str]:
     """The checkpoint's folder, which trainers name by step; with the audit's id where two are called alike."""
-    names = [PurePosixPath(audit.provenance.path.replace("\\", "/")).name or "checkpoint" for audit in audits]
+    known = paths or [audit.provenance.path for audit in audits]
+    names = [PurePosixPath(path.replace("\\", "/")).name or "checkpoint" for path in known]
     often = Counter(names)
     return [
         name if often[name] == 1 else f"{name} {audit.audit_id[:6]}"

@@ -1,5 +1,6 @@
 """Writes a smaller checkpoint: blocks are left out, heads and attention sublayers silenced."""
 
+import math
 import shutil
 import tempfile
 from collections.abc import Collection, Sequence
@@ -190,7 +191,11 @@ def _written(
             for path in folder.iterdir():  # weights are written for their owner only
                 path.chmod((folder / "config.json").stat().st_mode)
             difference = _difference(folder, loaded, layers, cut)
-            if not difference <= NEAR[dtype]:
+            if math.isnan(difference):
+                raise UnusableInput(
+                    "what the model puts out is not finite, so that nothing can be compared: nothing was written"
+                )
+            if difference > NEAR[dtype]:
                 raise UnusableInput(
                     f"{type(made).__name__} does not do without these parts what it does when they are skipped "
                     f"(outputs differ by {difference:.1%}): its blocks depend on their number, so nothing was written"

@@ -17,6 +17,7 @@ from audit.probes.readers import Row
 
 COLUMNS = ("group", "term", "template")
 OWN_AXIS = "own pairs"
+LONGEST_NAME = 60  # characters of an axis: it names findings
 
 
 class _Listed(NamedTuple):
@@ -82,7 +83,16 @@ def _listed(file: str, row: Row) -> _Listed:
         raise UnusableInput(
             f"probe file {file!r}, row {row.number}, column 'template': {SLOT} must stand in it once, for the term"
         )
+    if template.count("*") not in {0, 2}:
+        raise UnusableInput(
+            f"probe file {file!r}, row {row.number}, column 'template': one *attribute* between two asterisks, or none"
+        )
     axis = str(row.values.get("axis", OWN_AXIS))
+    if len(axis) > LONGEST_NAME or not axis.isprintable():
+        raise UnusableInput(
+            f"probe file {file!r}, row {row.number}, column 'axis': a name is one line of at most {LONGEST_NAME} "
+            "printable characters; shorten it"
+        )
     return _Listed(axis, str(row.values["group"]), str(row.values["term"]), template)
 
 

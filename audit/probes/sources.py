@@ -46,7 +46,8 @@ def text_source(
     if room < shortest:
         raise UnusableInput(
             f"windows of {length} tokens are too short: {frame.size} of them are added by the "
-            f"{'chat template' if chat else 'tokenizer'}; ask for --max-length {frame.size + shortest} or more"
+            f"{'chat template' if chat else 'tokenizer'}; it takes {frame.size + shortest}, of --max-length and of the "
+            "model's positions"
         )
     passages: dict[str, list[str]] = {}
     for document in documents:
@@ -79,7 +80,7 @@ def random_source(
     """
     if length < SHORTEST:
         raise UnusableInput(
-            f"windows of {length} tokens are too short; ask for --max-length {SHORTEST} or more"
+            f"windows of {length} tokens are too short; it takes {SHORTEST}, of --max-length and of the model's positions"
         )
     vocabulary = np.setdiff1d(np.arange(vocab_size), np.array(sorted(special_ids), dtype=np.int64))
     if not len(vocabulary):

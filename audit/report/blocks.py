@@ -180,6 +180,14 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """What changed since another audit."""
+
+    headline: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Anatomy:
     """Every head and every layer of the model."""
 

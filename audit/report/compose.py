@@ -7,6 +7,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from audit.report import anatomy, appendix, templating
+from audit.report.baseline import baseline
 from audit.report.blocks import Anatomy, Entry, Medium
 from audit.report.causes import causes
 from audit.report.digest import CARDS, LINES, PATTERNS, cited, left_out
@@ -43,7 +44,8 @@ def page_of(audit: Audit, folder: Path, *, medium: Medium, created: str) -> Page
         medium=medium,
         title=f"Attention audit of {name}: {verdict}",
         name=name,
-        kicker="Attention audit",
+        classification=audit.policy.classification or "",
+        kicker=" · ".join(filter(None, ("Attention audit", audit.policy.classification))),
         identity=audit.audit_id[:12],
         created=created,
         date=created[:10],
@@ -55,6 +57,7 @@ def page_of(audit: Audit, folder: Path, *, medium: Medium, created: str) -> Page
         contents=_contents(audit, shown, medium),
         left_out=left_out(audit, defined=defined) if medium == "print" else (),
         summary=summary(audit, medium=medium),
+        baseline=baseline(folder),
         causes=causes(audit, shown=shown),
         findings=cards(audit, shown, medium=medium),
         findings_note=_findings_note(audit),

@@ -21,7 +21,7 @@ def headline(audit: Audit) -> str:
         return f"Do not promote on this audit: it lacks what the policy requires{beside and f', and has {beside}'}."
     if audit.verdict == "watch":
         return f"May be promoted, with {beside}, after {_checks(audit)}."
-    return f"May be promoted: {_checks(audit)} found no fault{beside and f', but there are {beside}'}."
+    return f"May be promoted: {_checks(audit)} found no fault{beside and f', with {beside}'}."
 
 
 def _of(audit: Audit, severity: str) -> list[Finding]:

@@ -24,15 +24,16 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
 
     def twins(self) -> tuple[float, int, int]:
         """The largest likeness of two different heads, and which these are."""
-        return max(
-            (
-                (abs(value), one, one + 1 + place)
-                for one, row in enumerate(self.matrix)
-                for place, value in enumerate(row[one + 1 :])
-                if value is not None
-            ),
-            default=(0.0, 0, 0),
-        )
+        return max(self.pairs(), default=(0.0, 0, 0))
+
+    def pairs(self) -> list[tuple[float, int, int]]:
+        """Likeness of every two different heads of which it is known, and which these are."""
+        return [
+            (abs(value), one, one + 1 + place)
+            for one, row in enumerate(self.matrix)
+            for place, value in enumerate(row[one + 1 :])
+            if value is not None
+        ]
 
 
 class Similarity(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +81,8 @@ def _drawn(found: Similarity, medium: Medium) -> list[Layer]:
 
 
 def _summary(found: Similarity) -> str:
+    if not any(value is not None for layer in found.layers for row in layer.matrix for value in row):
+        return f"No likeness could be computed: what the heads write on {found.probe} is not finite."
     heads = sum(len(group) for group in found.clusters)
     linked = (
         f"{counted(heads, 'head')} in {counted(len(found.clusters), 'cluster')}" if heads else "No two heads"
@@ -93,7 +96,7 @@ def _summary(found: Similarity) -> str:
 
 def _figures(found: Similarity, layers: list[Layer]) -> tuple[Figure, ...]:
     figures = []
-    if layers:
+    if any(layer.pairs() for layer in layers):
         top = max(layers, key=Layer.twins)
         value, one, two = top.twins()
         fact = f"most alike are heads {one} and {two} of layer {top.layer}, with {number(value)}"
@@ -105,9 +108,9 @@ def _figures(found: Similarity, layers: list[Layer]) -> tuple[Figure, ...]:
                 table=None,
             )
         )
-    if len(found.layers) > 1:
+    if between := _between(found):
         numbers = [layer.layer for layer in found.layers]
-        value, one, two = _closest(found)
+        value, one, two = max(between)
         fact = f"most alike are heads of layers {one} and {two}, with {number(value)}"
         figures.append(
             Figure(
@@ -120,14 +123,14 @@ def _figures(found: Similarity, layers: list[Layer]) -> tuple[Figure, ...]:
     return tuple(figures)
 
 
-def _closest(found: Similarity) -> tuple[float, int, int]:
-    """The largest likeness between two layers, and which these are."""
-    return max(
-        (value or 0.0, found.layers[one].layer, found.layers[two].layer)
+def _between(found: Similarity) -> list[tuple[float, int, int]]:
+    """The largest likeness of heads of every two layers of which it is known, and which these are."""
+    return [
+        (value, found.layers[one].layer, found.layers[two].layer)
         for one, row in enumerate(found.between)
         for two, value in enumerate(row)
-        if one < two
-    )
+        if one < two and value is not None
+    ]
 
 
 def _clusters(found: Similarity, medium: Medium) -> Table | None:

@@ -6,6 +6,7 @@ from markupsafe import Markup
 
 from audit.report.blocks import (
     Anatomy,
+    Baseline,
     Entry,
     FindingCard,
     Highlight,
@@ -30,6 +31,7 @@ class Page(Document):
     """Everything a page says: exactly the names that the templates use."""
 
     name: str
+    classification: str  # who may read it, or empty
     kicker: str
     identity: str
     created: str  # ISO 8601
@@ -38,6 +40,7 @@ class Page(Document):
     contents: tuple[Entry, ...]
     left_out: tuple[Row, ...]  # of a digest, and where it is found
     summary: Summary
+    baseline: Baseline | None
     causes: tuple[CauseBlock, ...]
     findings: tuple[FindingCard, ...]
     findings_note: str

@@ -1,4 +1,4 @@
-"""The report for the archive: a tagged PDF/A-3a, set by a child process with limits of its own."""
+"""From a page to a tagged PDF/A-3a, set by a child process with limits of its own."""
 
 import json
 import os
@@ -7,39 +7,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
-from audit import store
 from audit.errors import InternalFault, MachineFault
-from audit.report.compose import page_of
-from audit.report.templating import render
-from audit.results import Audit
 
 MEMORY = 1 << 30  # bytes of data the child may hold; a report of 30 x 9 heads takes about a third
 _PRESS = "audit.report.press"  # named, not imported: the parent has no need of the typesetter
 PATIENCE = 180  # seconds; the same report takes about five
-
-
-def render_pdf(audit: Audit, folder: Path, *, timestamp: int) -> bytes:
-    """The report as PDF/A-3a with `audit.json` attached, the same bytes for the same input and `timestamp` (seconds since 1970, UTC).
-
-    It is a bounded digest: grids of the first probe, the first findings in full. Raises MachineFault when the child
-    runs out of memory or time, InternalFault when the page cannot be set.
-    """
-    with press(timestamp=timestamp) as set_page:
-        return set_page(page_for_print(audit, folder, timestamp=timestamp), attached_to(folder))
-
-
-def attached_to(folder: Path) -> dict[str, bytes]:
-    """What the PDF of the audit in `folder` carries: the audit itself, to the byte."""
-    return {store.AUDIT: (folder / store.AUDIT).read_bytes()}
-
-
-def page_for_print(audit: Audit, folder: Path, *, timestamp: int) -> str:
-    """The HTML that becomes the PDF."""
-    created = datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return render(page_of(audit, folder, medium="print", created=created))
 
 
 def set_in_child(page: str, *, timestamp: int, memory: int = MEMORY, patience: float = PATIENCE) -> bytes:

@@ -149,10 +149,13 @@ def _facts(skew: Skew, axis: SkewAxis, most: int) -> Iterator[Row]:
 
 
 def _fed(axis: SkewAxis) -> str:
+    apart = (
+        f"the groups differ by {number(abs(axis.imbalance))} standard deviations in the rank of their tokens"
+    )
     return (
         f"{counted(axis.sentences, 'sentence')} of {counted(axis.templates, 'template')}; {axis.unmatched} terms "
-        f"without a counterpart and {axis.unknown} unknown to the tokenizer were left out; the groups differ by "
-        f"{number(abs(axis.imbalance))} standard deviations in the rank of their tokens."
+        f"without a counterpart and {axis.unknown} unknown to the tokenizer were left out"
+        + (f"; {apart}." if axis.terms else ".")
     )
 
 

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
+from audit import store
+from audit.report import templating
+from audit.report.compose import page_of
 from audit.report.html import render_html
-from audit.report.pdf import attached_to, page_for_print, press
+from audit.report.pdf import press
 from audit.results import Audit
 
 HTML = "report.html"
@@ -28,6 +31,27 @@ def render(audit: Audit, folder: Path, *, pdf: bool = True) -> Sequence[Path]:
         )  # the child sets the PDF while this process draws the HTML
         html = render_html(audit, folder).encode()
         return (_write(folder / HTML, html), _write(folder / PDF, printed.result()))
+
+
+def render_pdf(audit: Audit, folder: Path, *, timestamp: int) -> bytes:
+    """The report as PDF/A-3a with `audit.json` attached, the same bytes for the same input and `timestamp` (seconds since 1970, UTC).
+
+    It is a bounded digest: grids of the first probe, the first findings in full. Raises MachineFault when the child
+    runs out of memory or time, InternalFault when the page cannot be set.
+    """
+    with press(timestamp=timestamp) as set_page:
+        return set_page(page_for_print(audit, folder, timestamp=timestamp), attached_to(folder))
+
+
+def attached_to(folder: Path) -> dict[str, bytes]:
+    """What the PDF of the audit in `folder` carries: the audit itself, to the byte."""
+    return {store.AUDIT: (folder / store.AUDIT).read_bytes()}
+
+
+def page_for_print(audit: Audit, folder: Path, *, timestamp: int) -> str:
+    """The HTML that becomes the PDF."""
+    created = datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return templating.render(page_of(audit, folder, medium="print", created=created))
 
 
 def _write(path: Path, data: bytes) -> Path:

@@ -1,5 +1,6 @@
 """Numbers, counts and foreign strings as a reader should meet them; nothing here knows what an audit is."""
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 
@@ -16,6 +17,8 @@ _LONG_WORD = re.compile(r"\S{401,}")  # no path or command is made of these, and
 
 def number(value: float, digits: int = 3) -> str:
     """`value` at `digits` significant digits: thousands separated, small ones as a power of ten."""
+    if not math.isfinite(value):
+        return "beyond any number"
     rounded = float(f"{value:.{digits}g}")
     size = abs(rounded)
     if size >= 1e6 or 0 < size < 1e-3:

@@ -171,6 +171,7 @@ class PolicyRecord:
     digest: str
     waivers: tuple[dict[str, Any], ...] = ()
     unmet: tuple[str, ...] = ()  # sentences; where there is one, the verdict is inconclusive or fail
+    classification: str | None = None  # who may read the reports
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

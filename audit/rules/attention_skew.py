@@ -25,7 +25,8 @@ def judge(case: Case) -> Judgement:
     reasons = [skew.absent or "" for skew in case.skew if skew.absent]
     reasons += [axis.reason for _, axis in axes if axis.verdict == "not applicable"]
     if reasons and all(axis.verdict == "not applicable" for _, axis in axes):
-        return NotApplicable(reasons[0])
+        lacking = axes and not any(axis.terms for _, axis in axes)  # a matter of the words, not of the model
+        return NotMeasured(reasons[0]) if lacking else NotApplicable(reasons[0])
     described = [axis for _, axis in axes if axis.verdict == "descriptive"]
     if described and not any(axis.verdict in ("skew found", "none found") for _, axis in axes):
         return NotMeasured(f"described, not judged: {described[0].reason}")

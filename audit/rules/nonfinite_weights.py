@@ -17,7 +17,7 @@ def judge(case: Case) -> Judgement:
     more = f" and {others} more" if others > 0 else ""
     return (
         Suspicion(
-            statement=f"{len(nonfinite)} weight tensors hold NaN or infinite values: {named}{more}.",
+            statement=f"{len(nonfinite)} weight tensor{'s hold' if len(nonfinite) > 1 else ' holds'} NaN or infinite values: {named}{more}.",
             evidence=(
                 Evidence(metric="nonfinite values", probe=None, value=total, threshold=0, direction="above"),
             ),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from audit.interventions.effects import Loss, objective
+from audit.interventions.effects import KNOWN, Loss, objective
 from audit.models.passes import Watcher, run
 from audit.numerics import rounded
 from audit.probes.sentences import MARKED
@@ -63,10 +63,13 @@ def understood(ground: Ground, made: Design) -> str | None:
     if not losses:
         return None
     level, chance = float(np.nanmean(losses)), log(measure.vocabulary)
-    if not isfinite(level) or level >= chance:
+    where = f"the {measure.name} on the templates of {made.axis.name!r}"
+    if not isfinite(level):
+        return f"{where} is not finite"
+    if level > chance - KNOWN:
         return (
-            f"the {measure.name} on the templates of {made.axis.name!r} is {level:.2f} nats per token, no better than "
-            f"chance ({chance:.2f}): the model does not know their language"
+            f"{where} is {level:.2f} nats per token, not better than chance ({chance:.2f}) by {KNOWN:g}: the model does "
+            "not know their language"
         )
     return None
 

@@ -170,7 +170,7 @@ def _said(ground: Ground, fresh: _Fresh, each: _Measured, adjusted: Adjusted) ->
         heads=shown,
         found=found,
         by_layer=by_layer(heads, ground.layers),
-        smallest=visible(each.tests, adjusted.size),
+        smallest=visible(each.tests, adjusted.size) if language is None else None,
         output=output.output.record() if isinstance(output, Consequences) else None,
         output_absent=None if isinstance(output, Consequences) else output,
         remedies=output.remedies if isinstance(output, Consequences) else (),

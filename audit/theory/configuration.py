@@ -96,7 +96,7 @@ def _text_part(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], tuple[str,
 
 def _family(fields: Fields, kind: str) -> Family:
     """The family, corrected by what the configuration itself says."""
-    act = fields.raw("hidden_act") or ""
+    act = str(fields.raw("hidden_act"))
     known = family(kind, rms=fields.raw("rms_norm_eps") is not None, gated=act in {"silu", "swish"})
     if kind == "t5" and str(fields.raw("feed_forward_proj") or "").startswith("gated-"):
         known = known.where(gated=True, activation="gelu")
@@ -157,7 +157,7 @@ def _activation(fields: Fields, known: Family) -> str:
     name = fields.raw("hidden_act")
     if name is None:
         return known.activation
-    if name not in ACTIVATIONS:
+    if str(name) not in ACTIVATIONS:
         fields.missing.append(f"activation {name!r} is not known to the theory: gelu assumed")
         return "gelu"
     return str(name)

@@ -40,6 +40,10 @@ def test_a_file_of_texts_is_no_file_of_pairs(tmp_path):
         (("a,Ann,No place here.\n",), r"row 1, column 'template': \{person\} must stand in it once"),
         (("a,Ann,{person} ran.\n", "b,,{person} ran.\n"), "row 2, column 'term': empty"),
         ((), "holds no rows"),
+        (
+            ("a,Ann,{person} was *kind.\n",),
+            r"row 1, column 'template': one \*attribute\* between two asterisks",
+        ),
     ],
 )
 def test_what_cannot_be_fed_is_refused(tmp_path, rows, line):
@@ -56,3 +60,11 @@ def test_a_missing_column_is_named(tmp_path, missing):
     assert holds_pairs(spec)
     with pytest.raises(UnusableInput, match=f"no column '{missing}'; pairs need group, term and template"):
         read_pairs(spec)
+
+
+@pytest.mark.parametrize("axis", ["line1\x1b[31mred", "a" * 61])
+def test_the_name_of_an_axis_is_one_short_line(tmp_path, axis):
+    """It names findings, and stands in pictures."""
+    header, row = "axis,group,term,template\n", f'"{axis}",a,Ann,{{person}} ran.\n'
+    with pytest.raises(UnusableInput, match="row 1, column 'axis': a name is one line"):
+        read_pairs(pairs_file(tmp_path, row, header=header))

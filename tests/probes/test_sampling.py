@@ -160,7 +160,9 @@ def test_special_tokens_count_towards_the_length(encoder_tokenizer):
 @pytest.mark.parametrize("module", [prose, random], ids=lambda module: module.PROBE.name)
 def test_windows_too_short_to_say_anything_are_refused(encoder_tokenizer, module):
     """With the length to ask for."""
-    with pytest.raises(UnusableInput, match="windows of 15 tokens are too short; |--max-length 16 or more"):
+    with pytest.raises(
+        UnusableInput, match="windows of 15 tokens are too short.*it takes 16, of --max-length"
+    ):
         feed(module.PROBE, encoder_tokenizer, max_length=15)
 
 
@@ -258,9 +260,7 @@ def test_in_a_chat_the_control_tokens_are_special_and_the_words_are_not(chat_tok
 def test_a_chat_template_that_fills_the_window_is_refused(chat_tokenizer):
     """16 tokens of the text itself are the least."""
     assert feed(prose.PROBE, chat_tokenizer, chat=True, max_length=42).samples == 32
-    with pytest.raises(
-        UnusableInput, match="26 of them are added by the chat template; ask for --max-length 42"
-    ):
+    with pytest.raises(UnusableInput, match="26 of them are added by the chat template; it takes 42,"):
         feed(prose.PROBE, chat_tokenizer, chat=True, max_length=41)
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pytest
 
 from audit.report.html import render_html
-from audit.report.pdf import render_pdf
+from audit.report.rendering import render_pdf
 from audit.results import Audit
 from tests.report.example import example_audit, write_exhibits
 

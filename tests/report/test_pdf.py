@@ -11,7 +11,8 @@ import pytest
 
 from audit.errors import InternalFault, MachineFault
 from audit.report import pdf
-from audit.report.pdf import page_for_print, render_pdf, set_in_child
+from audit.report.pdf import set_in_child
+from audit.report.rendering import page_for_print, render_pdf
 from tests.report.conftest import STARTED
 from tests.report.example import example_audit, healthy_audit
 from tests.report.large import large_audit

@@ -21,7 +21,7 @@ def summary(audit, medium="screen"):
         (
             "pass",
             ("info", "info"),
-            "May be promoted: 5 of 6 checks on 5 of 6 attention layers found no fault, but there are 2 remarks.",
+            "May be promoted: 5 of 6 checks on 5 of 6 attention layers found no fault, with 2 remarks.",
         ),
         (
             "watch",

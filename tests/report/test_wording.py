@@ -20,6 +20,7 @@ from audit.report import wording
         (-2.5e7, "-2.5×10⁷"),
         (9.9999e-4, "0.001"),
         (999999.0, "1×10⁶"),
+        (float("inf"), "beyond any number"),
     ],
 )
 def test_numbers_read_well_at_every_size(value, said):
