@@ -3,6 +3,7 @@
 A record that cannot be read is told and never refuses a checkpoint; a pickle of arguments is never opened.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ STATE = "trainer_state.json"
 _ARGUMENTS = ("training_args.json", "args.json")
 _PICKLED = "training_args.bin"
 NAMES = frozenset({STATE, *_ARGUMENTS})
+_SINGLE = 3.4028235e38
 _LARGEST = 32_000_000  # bytes: about 200,000 lines
 _SETTINGS = (
     "learning_rate",
@@ -129,13 +131,17 @@ def _dropout(config: Mapping[str, Any]) -> list[Setting]:
 
 
 def _number(value: Any) -> float | None:
-    """A number, NaN and infinities included; some loggers write it as text."""
+    """A number, NaN and infinities included; some loggers write it as text.
+
+    What single precision cannot hold, no training has computed: it counts as infinite.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        return float(value)
+        number = float(value)
     except (ValueError, OverflowError):
         return None
+    return math.copysign(math.inf, number) if abs(number) > _SINGLE else number
 
 
 def _finite(value: Any) -> float | None:

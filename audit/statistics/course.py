@@ -13,6 +13,7 @@ _SIGMA = 1.4826  # standard deviation of a normal variable over the median of it
 _LEAST = 20  # values before levels or deviations mean anything
 _WINDOW = 50  # values an excursion is compared with
 _PARTS = 10
+_FARTHEST = 1e9  # deviations: a record of absurd numbers stays one of numbers
 _FAR = 5.0  # deviations from which on an excursion is kept; the policy says which count
 _KEPT = 100
 _GRAIN = 0.01  # logged losses are rounded: a spread below a hundredth of the level is not believed
@@ -99,7 +100,7 @@ def _excursions(series: SeriesName, values: Sequence[tuple[int, float]]) -> Iter
                     step=step,
                     value=value,
                     level=level,
-                    deviations=(value - level) / spread,
+                    deviations=min((value - level) / spread, _FARTHEST),
                 )
         before.append(value)
 
