@@ -211,10 +211,11 @@ def _measurement(metric: Quantity, interval: Interval, layers: Sequence[LayerCov
 
 def _missing(metric: Quantity, interval: Interval, *, bounded: bool) -> str | None:
     """Why an interval, or some cells, are not there."""
+    reasons = [metric.absent_when] if np.isnan(interval.value).any() else []
     if not bounded:
         n = int(interval.n.max())
-        return f"no interval: {n} document{'s are' if n != 1 else ' is'} too few (16 are needed)"
-    return metric.absent_when if np.isnan(interval.value).any() else None
+        reasons.append(f"no interval: {n} document{'s are' if n != 1 else ' is'} too few (16 are needed)")
+    return "; ".join(reasons) or None
 
 
 def _nested(array: NDArray[np.float64], layers: Sequence[LayerCoverage]) -> Values:
