@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from audit.errors import InternalFault, MachineFault
+from audit.report import templating
 
 MEMORY = 1 << 30  # bytes of data the child may hold; a report of 30 x 9 heads takes about a third
 _PRESS = "audit.report.press"  # named, not imported: the parent has no need of the typesetter
@@ -69,6 +70,7 @@ def _environment(timestamp: int) -> dict[str, str]:
         "HOME": home
         if home.startswith(os.sep)
         else tempfile.gettempdir(),  # fontconfig keeps its cache there
+        "FONTCONFIG_FILE": str(templating.template_folder() / "fonts" / "fonts.conf"),
         "LANG": "C.UTF-8",
         "OMP_NUM_THREADS": "1",
         "PATH": os.defpath,

@@ -1,13 +1,19 @@
 """An audit as large as a model of 32 x 32 heads gives: what the budgets of both reports are held against."""
 
 import random
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
+import pypdf
 
 from audit.exhibits import MOST_HEADS
 from audit.identity import digest_of_file
+from audit.report.rendering import page_for_print
 from audit.results import Audit, Exhibit, Finding
 from audit.results.thumbnails import SIDE, UNSEEN, Sheet, Thumbnails
 from audit.store import write_audit
@@ -20,6 +26,34 @@ from tests.theory.configurations import LLAMA
 
 FLAGGED = 60  # heads
 PATTERNS = 24
+
+
+class Cost(NamedTuple):
+    """What printing took."""
+
+    seconds: float  # of one core
+    mebibytes: float  # peak of the child that sets the pages
+    pages: int
+
+
+def cost_of_print(audit: Audit, folder: Path, *, timestamp: int) -> Cost:
+    """Set the PDF in a fresh process, which tells its own peak: getrusage would tell that of the one that forked it."""
+    start = time.process_time()
+    page = page_for_print(audit, folder, timestamp=timestamp)
+    composing = time.process_time() - start
+    (folder / "page.html").write_text(page, encoding="utf-8")
+    code = (
+        "import pathlib, sys, time; from audit.report.press import press;"
+        "whole, audit, out = map(pathlib.Path, sys.argv[1:]);"
+        "out.write_bytes(press(whole.read_text('utf-8'), {'audit.json': audit.read_bytes()}, timestamp=0));"
+        "peak = pathlib.Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0];"
+        "print(peak, time.process_time())"
+    )
+    paths = [str(folder / name) for name in ("page.html", "audit.json", "report.pdf")]
+    done = subprocess.run([sys.executable, "-c", code, *paths], capture_output=True, check=True)
+    peak, setting = done.stdout.split()
+    pages = len(pypdf.PdfReader(folder / "report.pdf").pages)
+    return Cost(composing + float(setting), int(peak) / 1024, pages)
 
 
 def large_audit(folder: Path, *, layers: int = 32, heads: int = 32) -> Audit:
