@@ -93,8 +93,8 @@ def test_a_checkpoint_that_could_not_be_audited_is_not_left_behind(audited, tmp_
         (["--layers", "7"], "there is no layer 7: the model has 2"),
         (["--heads", "0:9"], "there is no head 9 in layer 0"),
         (["--layers", "0-1"], "all 2 blocks of"),
-        (["--layers", "x"], "'x' is no layer: write 3, 3,5 or 12-14"),
-        (["--layers", "5-3"], "'5-3' is no layer"),
+        (["--layers", "x"], "'x' names no layers: write 3, 3,5 or 12-14"),
+        (["--layers", "5-3"], "'5-3' names no layers"),
         (["--heads", "3"], "'3' is no head: write LAYER:HEAD"),
     ],
 )

@@ -35,7 +35,11 @@ class _Layers(click.ParamType[tuple[int, ...]]):
             match = re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", word.strip())
             last = int(match[2] or match[1]) if match else -1
             if match is None or not int(match[1]) <= last < int(match[1]) + _LONGEST:
-                self.fail(f"{word!r} is no layer: write 3, 3,5 or 12-14", param, ctx)
+                self.fail(
+                    f"{word!r} names no layers: write 3, 3,5 or 12-14, at most {_LONGEST:,} of them",
+                    param,
+                    ctx,
+                )
             found.extend(range(int(match[1]), last + 1))
         return tuple(found)
 

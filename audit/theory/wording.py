@@ -3,6 +3,7 @@
 from audit.results.trainability import Change, Point, Profile
 from audit.theory.architecture import Architecture
 
+_LARGE = 1e5
 _ALIKE = 1.1  # ratio of gradients that is not worth a number
 
 
@@ -54,7 +55,7 @@ def _sharpness(here: Point) -> str:
         return f"The tokens that enter are all equal, so attention cannot tell them apart at any temperature; {keys}."
     side = "above" if here.beta > here.beta_critical else "below"
     return (
-        f"The inverse temperature of attention, {here.beta:.2f}, lies {side} the {here.beta_critical:.2f} at which it "
+        f"The inverse temperature of attention, {_size(here.beta)}, lies {side} the {_size(here.beta_critical)} at which it "
         f"freezes on few keys (a gradual change at {here.tokens} tokens): {keys}."
     )
 
@@ -99,3 +100,8 @@ def _cosine(value: float) -> str:
     if value < 0.995:
         return f"{value:.2f}"
     return f"1 - {1 - value:.0e}" if value < 1 - 1e-9 else "1"
+
+
+def _size(value: float) -> str:
+    """Two decimals, but for what is too large to be read so."""
+    return f"{value:.2f}" if value < _LARGE else f"{value:.1e}"
