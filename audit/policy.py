@@ -178,7 +178,7 @@ def _refuse_unusable_words(merged: dict[str, Any], base: dict[str, Any], where: 
     marking = merged.get("classification", "")
     if not isinstance(marking, str) or len(marking) > LONGEST_MARKING or not marking.isprintable():
         raise UnusableInput(
-            f"policy {where!r}: classification must be one line of at most {LONGEST_MARKING} characters"
+            f"policy {where!r}: classification must be one line of at most {LONGEST_MARKING} printable characters"
         )
     for key, kind in (("required", str), ("waivers", dict)):
         values = merged.get(key, [])

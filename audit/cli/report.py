@@ -29,8 +29,8 @@ def report(
         with stores.faults_of_the_disk(audit_dir):
             click.echo(rebuild(audit_dir, everything=True))
         return 0
-    sign = signing.ready(key, passphrase_file)
-    paths = redraw(audit_dir, pdf=not no_pdf, baseline=baseline)
+    sign = signing.ready(key, passphrase_file, pdf=not no_pdf)
+    paths = redraw(audit_dir, pdf=not no_pdf, baseline=baseline, signing=bool(sign))
     if sign:
         sign(audit_dir)
     for path in paths:

@@ -14,6 +14,7 @@ from audit.cli import signing
 from audit.cli.bars import progress_on
 from audit.cli.options import plan_options
 from audit.compare.comparing import entry_at
+from audit.errors import NotComparable
 from audit.outcomes import VERDICT_CODES
 from audit.report.redraw import redraw
 from audit.results import Audit, Plan
@@ -60,7 +61,7 @@ def run(
     the machine, 130 interrupted.
     """
     signal.signal(signal.SIGTERM, interrupt)
-    sign = signing.ready(key, passphrase_file)
+    sign = signing.ready(key, passphrase_file, pdf=not no_pdf)
     plan = Plan(**options)
     if baseline:
         entry_at(baseline)  # refused before any work
@@ -78,7 +79,11 @@ def run(
         )
     folder = store / audit.audit_id
     if baseline:
-        redraw(folder, pdf=not no_pdf, baseline=baseline)
+        try:
+            redraw(folder, pdf=not no_pdf, baseline=baseline, signing=bool(sign))
+        except NotComparable as error:
+            redraw(folder, pdf=not no_pdf, signing=bool(sign))
+            click.echo(f"the report says nothing of the baseline: {error}", err=True)
     if sign:
         sign(folder)
     if as_json:

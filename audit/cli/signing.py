@@ -25,10 +25,12 @@ passphrase_file = click.option(
 )
 
 
-def ready(key: Path | None, passphrase_file: Path | None) -> Any:
+def ready(key: Path | None, passphrase_file: Path | None, *, pdf: bool) -> Any:
     """What signs the PDF of a folder, or None without a key; all that can be refused is refused before any work."""
     if key is None:
         return None
+    if not pdf:
+        raise UnusableInput("--sign and --no-pdf exclude each other: without a PDF there is nothing to sign")
     try:
         signing = import_module("audit.report.signing")
     except ImportError:

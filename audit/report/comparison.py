@@ -120,7 +120,12 @@ def headline(comparison: Comparison) -> str:
 
 def states(comparison: Comparison) -> str:
     """`2 new, 1 gone, 5 unchanged`."""
-    found = [each.state for each in comparison.findings]
+    return states_of(comparison.findings)
+
+
+def states_of(findings: Sequence[FindingChange]) -> str:
+    """The same of some findings."""
+    found = [each.state for each in findings]
     return ", ".join(f"{found.count(state)} {state}" for state in dict.fromkeys(found)) or "none in either"
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from audit.compare.records import Comparison
 from audit.report import anatomy, appendix, templating
 from audit.report.baseline import baseline
 from audit.report.blocks import Anatomy, Entry, Medium
@@ -31,8 +32,13 @@ _LISTED = 30  # findings in the contents
 _ROOM = {"screen": 300, "print": 120}  # letters of a further finding
 
 
-def page_of(audit: Audit, folder: Path, *, medium: Medium, created: str) -> Page:
-    """Everything the page says; reads `exhibits/` of `folder`. `created` is an ISO 8601 time."""
+def page_of(
+    audit: Audit, folder: Path, *, medium: Medium, created: str, since: Comparison | None = None
+) -> Page:
+    """Everything the page says; reads `exhibits/` of `folder`.
+
+    `created` is an ISO 8601 time, `since` what changed since a baseline.
+    """
     findings = ranked(audit)
     shown, rest = findings[: CARDS[medium]], findings[CARDS[medium] :]
     defined = cited(shown) if medium == "print" else frozenset(audit.methods)
@@ -56,8 +62,8 @@ def page_of(audit: Audit, folder: Path, *, medium: Medium, created: str) -> Page
         content_policy=templating.content_policy(style, script or None),
         contents=_contents(audit, shown, medium),
         left_out=left_out(audit, defined=defined) if medium == "print" else (),
-        summary=summary(audit, medium=medium),
-        baseline=baseline(folder),
+        summary=summary(audit, medium=medium, crowded=since is not None),
+        baseline=baseline(since, medium=medium),
         causes=causes(audit, shown=shown),
         findings=cards(audit, shown, medium=medium),
         findings_note=_findings_note(audit),

@@ -72,12 +72,12 @@ def picker(audit: Audit, folder: Path) -> Picker:
 def _sheets(audit: Audit, folder: Path) -> tuple[dict[int, Sheet], str]:
     exhibit = next((each for each in audit.exhibits if each.kind == "thumbnails"), None)
     if exhibit is None:
-        return {}, "Pick a head for its numbers; this audit kept no pictures of its patterns."
+        return {}, "This audit kept no pictures of its patterns."
     found = read_exhibit(folder, exhibit, Thumbnails)
     if isinstance(found, str):
-        return {}, f"Pick a head for its numbers; pictures of its patterns are {found}."
+        return {}, f"Pictures of its patterns are {found}."
     text = f"one text of {found.probe} ({counted(found.tokens, 'token')})"
-    note = f"What each head attends to in {text}: queries down, keys across, the brighter the more. Pick a head for its numbers; arrow keys move."
+    note = f"What each head attends to in {text}: queries down, keys across, the brighter the more."
     return {sheet.layer: sheet for sheet in found.sheets}, note
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from audit import store
+from audit.compare.records import Comparison
 from audit.report import templating
 from audit.report.compose import page_of
 from audit.report.html import render_html
@@ -16,20 +17,23 @@ HTML = "report.html"
 PDF = "report.pdf"
 
 
-def render(audit: Audit, folder: Path, *, pdf: bool = True) -> Sequence[Path]:
+def render(
+    audit: Audit, folder: Path, *, pdf: bool = True, since: Comparison | None = None
+) -> Sequence[Path]:
     """Paths of the reports written into `folder`, which holds the audit's exhibits.
 
-    The PDF is dated with the start of the audit, so that a report drawn again is the same to the byte.
+    The PDF is dated with the start of the audit, so that a report drawn again is the same to the byte. `since` is
+    what changed since a baseline, for the first page.
     """
     if not pdf:
-        return (_write(folder / HTML, render_html(audit, folder).encode()),)
+        return (_write(folder / HTML, render_html(audit, folder, since=since).encode()),)
     timestamp = int(datetime.fromisoformat(audit.provenance.started).timestamp())
     with press(timestamp=timestamp) as set_page, ThreadPoolExecutor(1) as aside:
-        page = page_for_print(audit, folder, timestamp=timestamp)
+        page = page_for_print(audit, folder, timestamp=timestamp, since=since)
         printed = aside.submit(
             set_page, page, attached_to(folder)
         )  # the child sets the PDF while this process draws the HTML
-        html = render_html(audit, folder).encode()
+        html = render_html(audit, folder, since=since).encode()
         return (_write(folder / HTML, html), _write(folder / PDF, printed.result()))
 
 
@@ -48,10 +52,10 @@ def attached_to(folder: Path) -> dict[str, bytes]:
     return {store.AUDIT: (folder / store.AUDIT).read_bytes()}
 
 
-def page_for_print(audit: Audit, folder: Path, *, timestamp: int) -> str:
+def page_for_print(audit: Audit, folder: Path, *, timestamp: int, since: Comparison | None = None) -> str:
     """The HTML that becomes the PDF."""
     created = datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return templating.render(page_of(audit, folder, medium="print", created=created))
+    return templating.render(page_of(audit, folder, medium="print", created=created, since=since))
 
 
 def _write(path: Path, data: bytes) -> Path:

@@ -39,6 +39,14 @@ def verified(path: Path) -> list[Said]:
     return list(_report(path))
 
 
+def is_signed(path: Path) -> bool:
+    """Whether the PDF at `path` carries a signature; one that cannot be read carries none that could be lost."""
+    try:
+        return "/AcroForm" in pypdf.PdfReader(path).root_object
+    except Exception:  # noqa: BLE001 - a broken PDF breaks its reader in many ways
+        return False
+
+
 def _folder(folder: Path) -> Iterator[Said]:
     """Every file against the manifest, and the audit against its schema."""
     try:

@@ -36,9 +36,11 @@
     const picked = document.getElementById("picked");
     picked.replaceChildren(about, numbers);
     picked.hidden = false;
+    button.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
   function move(event) {
+    if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
     const rows = [...document.querySelectorAll(".picker tr")].map((row) => [...row.querySelectorAll("button")]);
     const row = rows.findIndex((each) => each.includes(event.target));
     const column = rows[row].indexOf(event.target);
@@ -48,41 +50,47 @@
     const across = rows[Math.min(Math.max(row + down, 0), rows.length - 1)];
     const next = across[Math.min(Math.max(column + right, 0), across.length - 1)];
     for (const each of heads) each.tabIndex = each === next ? 0 : -1;
-    next.focus();
+    next.focus({ preventScroll: true });
+    next.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
   function unfold() {
-    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const target = document.getElementById(location.hash.slice(1)); // our ids need no decoding
     if (heads.includes(target)) pick(target);
     for (let at = target; at; at = at.parentElement) {
       if (at.tagName === "DETAILS") at.open = true;
       if (at.hidden) at.hidden = false;
     }
+    tell();
     if (target) target.scrollIntoView();
   }
 
   function sift() {
-    const [words, severity, order, count] = ["words", "severity", "order", "count"].map((id) => document.getElementById(id));
+    const [words, severity, order] = ["words", "severity", "order"].map((id) => document.getElementById(id));
     const wanted = words.value.toLowerCase().split(/\s+/).filter(Boolean);
-    let shown = 0;
     for (const { card, text } of cards) {
       const kept = wanted.every((word) => text.includes(word)) && (!severity.value || card.dataset.severity === severity.value);
       card.hidden = !kept;
-      if (kept) shown += 1;
     }
     const place = ({ card }) => (card.dataset.layer === "" ? -1 : Number(card.dataset.layer));
     const rank = ({ card }) => Number(card.dataset.order);
     const sorted = [...cards].sort((a, b) => (order.value === "layer" && place(a) - place(b)) || rank(a) - rank(b));
     form.after(...sorted.map(({ card }) => card));
-    count.textContent = `${shown} of ${cards.length} findings shown`;
+    tell();
+  }
+
+  function tell() {
+    const count = document.getElementById("count");
+    if (count) count.textContent = `${cards.filter(({ card }) => !card.hidden).length} of ${cards.length} findings shown`;
   }
 
   if (form) {
     form.hidden = false;
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("input", sift);
-    document.getElementById("count").textContent = `${cards.length} of ${cards.length} findings shown`;
+    tell();
   }
+  for (const hint of document.querySelectorAll(".hint")) hint.hidden = false;
   heads.forEach((button, place) => {
     button.tabIndex = place ? -1 : 0;
     button.addEventListener("click", () => {

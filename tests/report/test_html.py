@@ -161,6 +161,23 @@ def test_the_keyboard_alone_reaches_every_head(browser, drawn, tmp_path):
         assert page.locator(".picker button[tabindex='0']").count() == 1
 
 
+@pytest.mark.parametrize("height", [400, 600, 800])
+def test_the_numbers_of_a_head_never_cover_it(browser, drawn, tmp_path, height):
+    """The head in focus is seen, however low the window."""
+    with browser.page(written(drawn.html, tmp_path), viewport={"width": 1280, "height": height}) as page:
+        page.locator("#head-0-0").focus()
+        page.keyboard.press("Enter")
+        for _ in range(5):
+            page.keyboard.press("ArrowDown")
+            assert page.evaluate(
+                """() => {
+                    const box = document.activeElement.getBoundingClientRect();
+                    const top = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+                    return document.activeElement.contains(top);
+                }"""
+            )
+
+
 def test_a_link_to_a_head_shows_it(browser, drawn, tmp_path):
     """What was sent to a colleague opens where it was."""
     with browser.page(written(drawn.html, tmp_path)) as page:
