@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from hypothesis import settings
 
 from audit.cli.main import Verbs, execute
 from tests import browser as browsing
 from workers.cli import VERBS
 
 browser = browsing.browser  # a fixture for all
+settings.register_profile("patient", deadline=None)  # a busy machine fails no test
+settings.load_profile("patient")
 
 INPUTS = Path(__file__).parent.parent / ".cache" / "inputs"
 

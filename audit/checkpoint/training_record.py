@@ -16,7 +16,7 @@ STATE = "trainer_state.json"
 _ARGUMENTS = ("training_args.json", "args.json")
 _PICKLED = "training_args.bin"
 NAMES = frozenset({STATE, *_ARGUMENTS})
-_SINGLE = 3.4028235e38
+_SINGLE = 3.4028235e38  # the largest number of single precision
 _LARGEST = 32_000_000  # bytes: about 200,000 lines
 _SETTINGS = (
     "learning_rate",

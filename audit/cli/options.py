@@ -1,6 +1,7 @@
 """Options that every command which makes audits takes: what to do, not where or with what."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -8,6 +9,12 @@ import click
 from audit.results import Plan
 
 _DEFAULT: Final = Plan()
+baseline_option = click.option(
+    "--baseline",
+    type=click.Path(path_type=Path),
+    metavar="AUDIT_DIR",
+    help="Say in the report's summary what changed since this audit.",
+)
 _OPTIONS: Final = (
     click.option(
         "--depth", type=click.Choice(["quick", "standard", "full"]), default=_DEFAULT.depth, show_default=True

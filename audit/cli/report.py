@@ -6,6 +6,7 @@ import click
 
 from audit import store as stores
 from audit.cli import signing
+from audit.cli.options import baseline_option
 from audit.report.redraw import redraw
 from audit.report.shelving import rebuild
 
@@ -13,12 +14,7 @@ from audit.report.shelving import rebuild
 @click.command()
 @click.argument("audit_dir", type=click.Path(path_type=Path))
 @click.option("--no-pdf", is_flag=True, help="Write the HTML report only.")
-@click.option(
-    "--baseline",
-    type=click.Path(path_type=Path),
-    metavar="AUDIT_DIR",
-    help="Say on the first page what changed since this audit.",
-)
+@baseline_option
 @signing.option
 @signing.passphrase_file
 def report(

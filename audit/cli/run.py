@@ -12,7 +12,7 @@ from audit import store as stores
 from audit.auditor import audit_checkpoint
 from audit.cli import signing
 from audit.cli.bars import progress_on
-from audit.cli.options import plan_options
+from audit.cli.options import baseline_option, plan_options
 from audit.compare.comparing import entry_at
 from audit.errors import NotComparable
 from audit.outcomes import VERDICT_CODES
@@ -31,12 +31,7 @@ SHOWN = 10  # findings on the terminal; the report has all
 @click.option("--adapter", type=click.Path(path_type=Path), help="A LoRA adapter folder, merged in memory.")
 @click.option("--policy", metavar="FILE", help="A policy in TOML, or the name of a shipped one.")
 @click.option("--no-pdf", is_flag=True, help="Write the HTML report only.")
-@click.option(
-    "--baseline",
-    type=click.Path(path_type=Path),
-    metavar="AUDIT_DIR",
-    help="Say on the report's first page what changed since this audit.",
-)
+@baseline_option
 @signing.option
 @signing.passphrase_file
 @click.option("--force", is_flag=True, help="Measure again although this audit exists.")

@@ -25,8 +25,8 @@ def trend(
 ) -> Trend:
     """What the audits in `folders` say one after the other. Raises NotComparable where that means nothing.
 
-    `paths` are the checkpoints', where others than the audits were made from; `moved` is how far the weights went from the first checkpoint's, per folder, where somebody read them; `told` are
-    remarks of whoever made the audits.
+    `paths` are the checkpoints', where others than the audits were made from; `moved` is how far the weights went from
+    the first checkpoint's, per folder, where somebody read them; `told` are remarks of whoever made the audits.
     """
     if len(folders) < 2:
         raise UnusableInput(

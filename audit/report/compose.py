@@ -62,7 +62,7 @@ def page_of(
         content_policy=templating.content_policy(style, script or None),
         contents=_contents(audit, shown, medium),
         left_out=left_out(audit, defined=defined) if medium == "print" else (),
-        summary=summary(audit, medium=medium, crowded=since is not None),
+        summary=summary(audit, medium=medium),
         baseline=baseline(since, medium=medium),
         causes=causes(audit, shown=shown),
         findings=cards(audit, shown, medium=medium),

@@ -14,13 +14,13 @@ _SHOWN = 3
 _GAPS = {"screen": 1000, "print": 6}  # things not measured
 
 
-def summary(audit: Audit, *, medium: Medium, crowded: bool = False) -> Summary:
-    """Everything on the first page; what print has no room for is counted, the more where the page is `crowded`."""
+def summary(audit: Audit, *, medium: Medium) -> Summary:
+    """Everything on the first page; what print has no room for is counted."""
     findings = ranked(audit)
     passed = [check for check in audit.checks if check.outcome == "passed"]
     rest = len(findings) - _SHOWN
     unmeasured = list(_unmeasured(audit))
-    lacking = unmeasured[: _GAPS[medium] // (3 if crowded else 1)]
+    lacking = unmeasured[: _GAPS[medium]]
     return Summary(
         verdict=_verdict(audit),
         certainty=tuple(_certainty(audit)),
