@@ -56,6 +56,8 @@ class Metric(Quantity):
     """
 
     compute: "Callable[[Any], Tensor]"
+    spectral: bool = False  # costs a decomposition: taken of `Plan.spectra` samples of a probe only
+    beyond: float | None = None  # the value that stands for itself and all that is larger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

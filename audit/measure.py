@@ -41,11 +41,20 @@ _SCHEMA = pa.schema(
 class Recorder:
     """A receiver of observations: per-sample values of one probe, float64 [sample, layer, head] or [sample, layer]."""
 
-    def __init__(self, metrics: Sequence[Quantity], layers: Sequence[LayerCoverage], samples: int) -> None:
+    def __init__(
+        self,
+        metrics: Sequence[Quantity],
+        layers: Sequence[LayerCoverage],
+        samples: int,
+        *,
+        spectra: int | None = None,
+    ) -> None:
+        """Of the first `spectra` samples spectra are taken; None: of all."""
         heads = max(layer.heads for layer in layers)
         self._metrics = [metric for metric in metrics if isinstance(metric, Metric)]
         self.sums = Sums(metrics)
         self._rows: slice = slice(0, 0)
+        self._spectra = samples if spectra is None else spectra
         self.values: dict[str, NDArray[np.float64]] = {
             metric.name: np.full((samples, len(layers), *((heads,) if metric.axes == "head" else ())), np.nan)
             for metric in self._metrics
@@ -80,12 +89,14 @@ class Recorder:
 
     def _measure(self, kind: str, observation: Any, layer: int) -> None:
         for metric in self._metrics:
-            if metric.observes == kind:
+            if metric.observes == kind and not (metric.spectral and self._rows.start >= self._spectra):
                 found = metric.compute(observation).cpu().numpy()
                 if metric.axes == "head":
                     self.values[metric.name][self._rows, layer, : found.shape[-1]] = found
                 else:
                     self.values[metric.name][self._rows, layer] = found
+                if metric.spectral:  # a batch may reach beyond those of which spectra are taken
+                    self.values[metric.name][self._spectra :] = np.nan
         self.sums.add(kind, observation, layer)
 
 
@@ -132,7 +143,10 @@ def summarised(
     """Mean over documents and 95% interval of every metric of one probe."""
     return {
         metric.name: _measurement(
-            metric, studentised_interval(by_document(values[metric.name], documents), seed=seed), layers
+            metric,
+            studentised_interval(by_document(values[metric.name], documents), seed=seed),
+            layers,
+            capped=_is_capped(metric, values[metric.name]),
         )
         for metric in metrics
         if metric.name in values
@@ -195,7 +209,9 @@ def _weighed(metric: Quantity, values: list[list[float | None]]) -> Measurement:
     )
 
 
-def _measurement(metric: Quantity, interval: Interval, layers: Sequence[LayerCoverage]) -> Measurement:
+def _measurement(
+    metric: Quantity, interval: Interval, layers: Sequence[LayerCoverage], *, capped: bool
+) -> Measurement:
     n = int(interval.n.max(initial=0))
     if not np.isfinite(interval.value).any():
         return Measurement(value=None, absent=metric.absent_when)
@@ -205,8 +221,15 @@ def _measurement(metric: Quantity, interval: Interval, layers: Sequence[LayerCov
         low=_nested(np.clip(interval.low, *metric.span), layers) if bounded else None,
         high=_nested(np.clip(interval.high, *metric.span), layers) if bounded else None,
         n=n,
+        bound="at_least" if capped else None,
         absent=_missing(metric, interval, bounded=bounded),
     )
+
+
+def _is_capped(metric: Quantity, values: NDArray[np.float64]) -> bool:
+    """Whether a value stands for itself and all that is larger."""
+    beyond = metric.beyond if isinstance(metric, Metric) else None
+    return beyond is not None and bool((values >= beyond).any())
 
 
 def _missing(metric: Quantity, interval: Interval, *, bounded: bool) -> str | None:

@@ -162,7 +162,7 @@ def _observed(
     gradients = Gradients(loaded, layers, usual, asked.plan)
     with Table(folder / MEASUREMENTS) as table:
         for fed in feeds:
-            recorder = Recorder(usual, layers, fed.samples)
+            recorder = Recorder(usual, layers, fed.samples, spectra=asked.plan.spectra)
             with progress.stage(f"observe {fed.name}", len(fed.batches)) as advance:
                 partial = Partial.of(kept, asked, fed)
                 done = partial.restore(recorder, seen)

@@ -15,6 +15,7 @@ from audit.models import fresh
 from audit.models.loading import LoadedModel
 from audit.models.observing import observe
 from audit.observations import AttentionObservation
+from audit.patterns import Stored
 from audit.probes.sampling import Feed
 from audit.results import Measurement, Null, Plan
 from audit.results.subject import LayerCoverage
@@ -163,8 +164,7 @@ def _observed(scores: torch.Tensor, visible: torch.Tensor) -> AttentionObservati
     return AttentionObservation(
         layer=0,
         kind="self",
-        pattern=pattern,
-        visible=visible,
+        source=Stored(pattern, visible),
         queries=tokens,
         keys=tokens,
         special=~tokens,

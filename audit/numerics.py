@@ -30,11 +30,16 @@ def masked_mean(values: Tensor, mask: Tensor, dim: int | tuple[int, ...]) -> Ten
     return total / mask.sum(dim)  # 0/0 is NaN, which is what 'nowhere' means
 
 
+def entropy(total: Tensor, logarithms: Tensor) -> Tensor:
+    """Shannon entropy in nats of rows with these sums of p and of p log p, as if p summed to 1; NaN for none."""
+    return (total.log() - logarithms / total).clamp_min(
+        0.0
+    )  # rounding may leave -1e-16 where all mass is on one key
+
+
 def row_entropy(pattern: Tensor) -> Tensor:
-    """Shannon entropy in nats of each row along the last axis, as if it summed to 1; NaN for a row of zeros."""
-    total = pattern.sum(-1)
-    entropy: Tensor = total.log() - torch.special.xlogy(pattern, pattern).sum(-1) / total
-    return entropy.clamp_min(0.0)  # rounding may leave -1e-16 where all mass is on one key
+    """Entropy in nats of each row along the last axis, as if it summed to 1; NaN for a row of zeros."""
+    return entropy(pattern.sum(-1), torch.special.xlogy(pattern, pattern).sum(-1))
 
 
 def singular_values(matrices: Tensor) -> Tensor:
@@ -100,9 +105,11 @@ def mean_pairwise_cosine(vectors: Tensor, mask: Tensor) -> Tensor:
         mask: bool [batch, row].
     """
     vectors = vectors.double()
+    vectors = vectors if bool(mask.all()) else torch.where(mask[..., None], vectors, 0.0)
     norms = torch.linalg.vector_norm(vectors, dim=-1)
     mask = mask & (norms != 0)
-    units = torch.where(mask[..., None], vectors / norms[..., None], 0.0)
+    weights = torch.where(mask, 1.0 / norms, 0.0)
+    total = (weights[..., None, :] @ vectors)[..., 0, :]  # of the unit vectors
     count = mask.sum(-1)
     pairs = torch.where(count > 1, count * (count - 1.0), math.nan)
-    return (units.sum(-2).square().sum(-1) - count) / pairs
+    return (total.square().sum(-1) - count) / pairs

@@ -6,12 +6,15 @@ covers ONE attention layer and one batch and is dropped as soon as the metrics h
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
 from audit import numerics
+from audit.gathering import FAR, Gathered, gather
+from audit.patterns import Mask, Source, Stored
+from audit.spectra import Spectrum, spectrum
 
 Part = Literal["query", "key", "value", "output", "mlp"]
 PARTS: tuple[Part, ...] = get_args(Part)  # the matrices of a block, by what they make
@@ -46,41 +49,85 @@ class Batch:
         )
 
 
+class Kept(NamedTuple):
+    """What rows keep off the sinks, float64 [batch, head, query]."""
+
+    total: Tensor
+    logarithms: Tensor  # of p log p
+    far: Tensor  # of what lies more than `gathering.FAR` tokens away
+    keys: Tensor  # how many of them a row sees, int64
+
+
 @dataclass(frozen=True)
 class AttentionObservation:
     """One softmax attention layer in one batch.
 
-    A row of `pattern` sums to 1 over its visible keys, or to less where the family has a learned sink column.
+    A row of its pattern sums to 1 over its visible keys, or to less where the family has a learned sink column.
+    Reading `pattern`, `visible`, `scores`, `seen` or `mass` brings all of it into memory; the sums do not.
     """
 
     layer: int  # index into coverage.layers
     kind: Literal["self", "cross"]
-    pattern: Tensor  # float [batch, head, query, key]; 0 where not visible
-    visible: Tensor  # bool [batch, 1 or head, query, key]
+    source: Source  # where the pattern is had from
     queries: Tensor  # bool [batch, query], False on padding
     keys: Tensor  # bool [batch, key], False on padding
     special: Tensor  # bool [batch, key]
-    scores: Tensor | None = None  # float [batch, head, query, key], scaled, soft-capped and biased, unmasked
     query: Tensor | None = None  # [batch, head, query, head_dim], after positional rotation
     key: Tensor | None = None  # [batch, key_value_head, key, head_dim]
     value: Tensor | None = None  # [batch, key_value_head, key, value_dim]
     head_output: Tensor | None = None  # pattern @ value, [batch, head, query, value_dim], before W_O
 
-    @cached_property
-    def seen(self) -> Tensor:
-        """The pairs that count, bool [batch, 1 or head, query, key]: a real row and a key it may see."""
-        return self.visible & self.queries[:, None, :, None]
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Batch, heads, queries, keys."""
+        batch, heads, queries, keys = self.source.shape
+        return batch, heads, queries, keys
+
+    @property
+    def undefined(self) -> Tensor:
+        """What a metric says of heads it has no meaning for: NaN, float64 [batch, head]."""
+        return numerics.undefined(self.queries, *self.shape[:2])
 
     @cached_property
+    def mask(self) -> Mask:
+        """Which keys each row may see."""
+        return self.source.mask(self.queries)
+
+    @cached_property
+    def whole(self) -> Stored:
+        """All of the pattern."""
+        return self.source.whole()
+
+    @property
+    def pattern(self) -> Tensor:
+        """Float [batch, head, query, key]; 0 where not visible."""
+        return self.whole.pattern
+
+    @property
+    def visible(self) -> Tensor:
+        """Bool [batch, head or 1, query, key]."""
+        return self.whole.visible
+
+    @property
+    def scores(self) -> Tensor | None:
+        """Float [batch, head, query, key], scaled, soft-capped and biased; whatever where not visible."""
+        return self.whole.scores
+
+    @property
+    def seen(self) -> Tensor:
+        """The pairs that count, bool [batch, head or 1, query, key]: a real row and a key it may see."""
+        return self.mask.every
+
+    @property
     def visible_keys(self) -> Tensor:
-        """Number of keys each row may see, int64 [batch, 1 or head, query]; 0 on padded rows."""
-        return self.seen.sum(-1)
+        """Number of keys each row may see, int64 [batch, head or 1, query]; 0 on padded rows."""
+        return self.mask.per_row
 
     @cached_property
     def causal(self) -> bool:
         """Whether no row sees a key after itself (self-attention of a decoder)."""
-        square = self.pattern.shape[-1] == self.pattern.shape[-2]
-        return square and self.kind == "self" and not bool(self.seen.triu(1).any())
+        square = self.shape[-1] == self.shape[-2]
+        return square and self.kind == "self" and (self.mask.causal or not bool(self.seen.triu(1).any()))
 
     @cached_property
     def same_tokens(self) -> bool:
@@ -93,36 +140,45 @@ class AttentionObservation:
         return torch.where(self.seen, self.pattern.double(), 0.0)  # a padded row may hold NaN: never multiply
 
     @cached_property
-    def singular_values(self) -> Tensor:
-        """Singular values of each pattern, float64 [batch, head, min(query, key)], largest first."""
-        return numerics.singular_values(self.mass)
+    def spectrum(self) -> Spectrum:
+        """Leading singular values of each pattern, and its energy."""
+        return spectrum(self.source, self.mask, self.sums.energy.sum(-1))
 
     @cached_property
-    def centred_singular_values(self) -> Tensor:
-        """Singular values of what each pattern has beyond even attention under its mask, largest first."""
-        return numerics.singular_values(self.mass - self.evenness)
+    def centred_spectrum(self) -> Spectrum:
+        """Of what each pattern has beyond even attention under its mask."""
+        return self.spectrum_beyond_even(torch.where(self.seen, self.pattern, 0.0))
+
+    def spectrum_beyond_even(self, pattern: Tensor) -> Spectrum:
+        """Of another pattern under the same mask, less 1/n on each of the n keys a row may see."""
+        share = 1.0 / self.visible_keys.double().clamp_min(1)[..., None]
+        away = pattern - torch.where(self.seen, share.to(pattern), 0.0)
+        return spectrum(Stored(away, self.seen), self.mask, away.double().square().sum((-2, -1)))
 
     @cached_property
-    def evenness(self) -> Tensor:
-        """The even pattern of the same mask, 1/n on each of the n keys a row may see, float64."""
-        return self.seen / self.visible_keys.double().clamp_min(1)[..., None]
+    def sums(self) -> Gathered:
+        """What rows and keys add up to."""
+        return gather(self.source, self.mask, strong=SINK_MASS, witnesses=self._witnesses)
+
+    @cached_property
+    def finite(self) -> Tensor:
+        """Whether a head's rows are numbers, bool [batch, head]."""
+        return self.sums.total.isfinite().all(-1)
 
     @cached_property
     def score_deviation(self) -> Tensor | None:
         """Standard deviation of the scores of each row over the keys it may see, float64 [batch, head, query]."""
-        if self.scores is None:
+        if self.sums.scores is None or self.sums.squared_scores is None:
             return None
         count = self.visible_keys.clamp_min(1)
-        scores = torch.where(self.seen, self.scores, 0.0).double()
-        mean = scores.sum(-1) / count
-        squares = torch.linalg.vecdot(scores, scores) / count
-        deviation: Tensor = (squares - mean.square()).clamp_min(0.0).sqrt()
+        variance = self.sums.squared_scores / count - (self.sums.scores / count).square()
+        deviation: Tensor = variance.clamp_min(0.0).sqrt()
         return deviation
 
     @cached_property
     def received(self) -> Tensor:
         """Mean mass each key receives from the rows that may see it, float64 [batch, head, key]."""
-        return self.mass.sum(-2) / self.seen.sum(-2).clamp_min(1)
+        return self.sums.received / self.mask.per_key.clamp_min(1)
 
     @cached_property
     def sinks(self) -> Tensor:
@@ -133,14 +189,40 @@ class AttentionObservation:
         token, or a key that more than a quarter of the layer's heads (and at least two) treat so. A single head
         staring at an ordinary token is not a sink but a finding.
         """
-        witnesses = self.queries.sum(-1).clamp_max(SINK_ROWS)[:, None, None]
-        strong = (self.received > SINK_MASS) & (self.seen.sum(-2) >= witnesses)
+        strong = torch.zeros(self.sums.received.shape, dtype=torch.bool, device=self.keys.device)
+        strong[tuple(self.sums.strong.at.T)] = True
         heads = strong.shape[1]
         agreed = strong.sum(1, keepdim=True) > max(1.0, SINK_HEADS * heads)
         first = torch.zeros_like(self.keys)
         first.scatter_(1, self.keys.int().argmax(-1, keepdim=True), True)
         by_position = (first | (self.special & self.keys))[:, None]
         return strong & (agreed | by_position)
+
+    @cached_property
+    def kept(self) -> Kept:
+        """What rows keep off the sinks: the columns of the sinks taken from the sums over all keys."""
+        sums, (at, mass) = self.sums, self.sums.strong
+        sink = self.sinks[tuple(at.T)]
+        at, mass = at[sink], mass[sink].double()
+        row = torch.arange(mass.shape[1], device=mass.device)
+        far = torch.where((row - at[:, 2:]).abs() > FAR, mass, 0.0)
+        shape, place = sums.total.shape, at[:, 0] * self.shape[1] + at[:, 1]
+
+        def without(of: Tensor, columns: Tensor) -> Tensor:
+            flat = of.expand(shape).flatten(0, 1)
+            return flat.index_add(0, place, columns.to(flat), alpha=-1).view(shape)
+
+        return Kept(
+            without(sums.total, mass),
+            without(sums.logarithms, torch.special.xlogy(mass, mass)),
+            without(sums.far, far),
+            without(self.mask.per_row, self.mask.seeing(at)),
+        )
+
+    @property
+    def _witnesses(self) -> Tensor:
+        """The least number of rows that must see a sink, [batch]."""
+        return self.queries.sum(-1).clamp_max(SINK_ROWS)
 
 
 @dataclass(frozen=True)
@@ -158,9 +240,19 @@ class ResidualObservation:
     mlp_update: Tensor | None  # what the MLP sublayer added
 
     @cached_property
+    def entering(self) -> Tensor:
+        """`before` in float64, made once for all who compute with it."""
+        return self.before.double()
+
+    @cached_property
+    def leaving(self) -> Tensor:
+        """`after` in float64."""
+        return self.after.double()
+
+    @cached_property
     def token_singular_values(self) -> Tensor:
         """Singular values of the tokens leaving the block, [token, width] of each sample, largest first."""
-        return numerics.singular_values(torch.where(self.tokens[..., None], self.after.double(), 0.0))
+        return numerics.singular_values(torch.where(self.tokens[..., None], self.leaving, 0.0))
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def _options(plan: Plan) -> list[str]:
     """The options that make a plan of the default one, but for those that change nothing that is measured."""
     default = Plan()
     words = []
-    for name in ("depth", "samples", "max_length", "batch_size", "seed", "device", "dtype"):
+    for name in ("depth", "samples", "max_length", "batch_size", "spectra", "seed", "device", "dtype"):
         value = getattr(plan, name)
         if value != getattr(default, name):
             words += [_flag(name), str(value)]

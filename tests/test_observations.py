@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from audit.observations import AttentionObservation, Batch
+from audit.patterns import Stored
 from tests.metrics.synthetic import attention, padded_attention, random_attention
 
 
@@ -63,7 +64,7 @@ def test_positions_are_shared_in_self_attention_only() -> None:
 def test_mass_is_nowhere_but_on_what_real_rows_may_see() -> None:
     """Float64, 0 on padding although NaN stands there, 0 on hidden keys although mass stands there."""
     observation = random_attention(0)
-    hidden = replace(observation, visible=observation.visible.tril())
+    hidden = replace(observation, source=Stored(observation.pattern, observation.visible.tril()))
 
     assert observation.mass.dtype == torch.float64
     torch.testing.assert_close(padded_attention(observation, 3, 2).mass[..., 3:-2, 3:-2], observation.mass)
@@ -87,9 +88,9 @@ def test_received_is_the_mean_over_the_rows_that_may_see_a_key() -> None:
 def test_singular_values_leave_padding_out() -> None:
     """Padding adds zeros behind and nothing else."""
     observation = random_attention(0, causal=True)
-    padded = padded_attention(observation, 2, 3).singular_values
+    padded = padded_attention(observation, 2, 3).spectrum.values
 
-    torch.testing.assert_close(padded[..., :20], observation.singular_values)
+    torch.testing.assert_close(padded[..., :20], observation.spectrum.values)
     assert (padded[..., 20:] == 0).all()
 
 

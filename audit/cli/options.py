@@ -29,6 +29,13 @@ _OPTIONS: Final = (
         "--max-length", type=int, default=_DEFAULT.max_length, show_default=True, help="Tokens per sample."
     ),
     click.option("--batch-size", type=int, default=_DEFAULT.batch_size, show_default=True),
+    click.option(
+        "--spectra",
+        type=int,
+        default=_DEFAULT.spectra,
+        show_default=True,
+        help="Samples per probe of which singular values are taken.",
+    ),
     click.option("--seed", type=int, default=_DEFAULT.seed, show_default=True),
     click.option("--metric", "metrics", multiple=True, metavar="NAME", help="Repeatable; default by depth."),
     click.option("--chat", is_flag=True, help="Put probes through the tokenizer's chat template."),

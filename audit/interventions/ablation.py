@@ -7,7 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from audit.models.attention import MASKED, by_head
+from audit.models.attention import by_head
+from audit.models.fused import MASKED
 from audit.models.tracing import Addition, Attention
 from audit.results.subject import LayerCoverage
 

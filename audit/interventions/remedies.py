@@ -18,6 +18,7 @@ from audit.models.loading import LoadedModel
 from audit.models.observing import observe
 from audit.numerics import rounded
 from audit.observations import AttentionObservation
+from audit.patterns import Stored
 from audit.results import Depth, Finding, Remedy
 from audit.results.redundancy import DropCurve
 from audit.results.subject import LayerCoverage
@@ -121,7 +122,10 @@ class _Entropies:
         for each in self.wanted:
             if each.layer == observation.layer and observation.scores is not None:
                 scores = torch.where(observation.visible, observation.scores, -torch.inf)
-                after = replace(observation, pattern=cooled(scores, each.factor).to(observation.pattern))
+                after = replace(
+                    observation,
+                    source=Stored(cooled(scores, each.factor).to(scores), observation.visible),
+                )
                 both = [ENTROPY.compute(seen)[:, each.heads[0]] for seen in (observation, after)]
                 self._read[each].append(torch.stack(both, 1).double().cpu().numpy())
 

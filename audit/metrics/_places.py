@@ -22,9 +22,9 @@ def rows_of(observation: AttentionObservation, ranks: Sequence[int], keys: int |
     row, there = _places(observation.queries, torch.tensor(ranks))
     wanted = torch.arange(observation.keys.shape[1] if keys is None else keys)
     column, held = _places(observation.keys, wanted)
-    real = (there[:, None, :, None] & held[:, None, None, :]).expand(-1, observation.pattern.shape[1], -1, -1)
-    mass = _picked(observation.mass, row, column)
-    seen = _picked(observation.seen, row, column) & real
+    real = (there[:, None, :, None] & held[:, None, None, :]).expand(-1, observation.shape[1], -1, -1)
+    seen = _picked(observation.mask.rows(row), column) & real
+    mass = _picked(observation.source.rows(row), column).double()
     return Rows(torch.where(seen, mass, 0.0), seen, there)
 
 
@@ -53,11 +53,9 @@ def _places(tokens: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(there, first + ranks, 0), there
 
 
-def _picked(tensor: Tensor, row: Tensor, column: Tensor) -> Tensor:
-    """Entries at those rows and columns, [batch, head, row, column]."""
-    heads, keys = tensor.shape[1], tensor.shape[3]
-    rows = tensor.gather(2, row[:, None, :, None].expand(-1, heads, -1, keys))
-    return rows.gather(3, column[:, None, None, :].expand(-1, heads, row.shape[1], -1))
+def _picked(rows: Tensor, column: Tensor) -> Tensor:
+    """The columns of some rows [batch, head, row, key], [batch, head, row, column]."""
+    return rows.gather(3, column[:, None, None, :].expand(-1, *rows.shape[1:3], -1))
 
 
 def _fitting(outputs: Tensor) -> tuple[int, int, int]:

@@ -16,7 +16,7 @@ def angle_exponent(observation: ResidualObservation) -> Tensor:
         return undefined(observation.after, observation.after.shape[0])
     kept = observation.tokens & ~observation.sinks
     before, after = (
-        1.0 - mean_pairwise_cosine(stream, kept) for stream in (observation.before, observation.after)
+        1.0 - mean_pairwise_cosine(stream, kept) for stream in (observation.entering, observation.leaving)
     )
     apart = (before > RESOLUTION) & (after > RESOLUTION)
     return torch.where(apart, (after / before).log(), torch.nan)

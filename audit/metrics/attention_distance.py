@@ -1,10 +1,9 @@
 """How far back or ahead a head looks."""
 
-import torch
 from torch import Tensor
 
 from audit.definitions import Metric
-from audit.numerics import masked_mean, undefined
+from audit.numerics import masked_mean
 from audit.observations import AttentionObservation
 
 
@@ -14,12 +13,10 @@ def attention_distance(observation: AttentionObservation) -> Tensor:
     Rows are renormalised over their keys: a learned sink column is nowhere, and at no distance.
     """
     if not observation.same_tokens:
-        return undefined(observation.pattern, *observation.pattern.shape[:2])
-    mass = observation.mass
-    position = torch.arange(mass.shape[-1], device=mass.device)
-    distance = (position[:, None] - position).abs().double()
-    total = mass.sum(-1)
-    return masked_mean((mass * distance).sum(-1) / total, (observation.visible_keys > 0) & (total != 0), -1)
+        return observation.undefined
+    total = observation.sums.total
+    rows = (observation.visible_keys > 0) & (total != 0)
+    return masked_mean(observation.sums.distances / total, rows, -1)
 
 
 METRIC = Metric(

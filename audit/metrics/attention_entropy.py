@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from audit.definitions import Metric
-from audit.numerics import masked_mean, row_entropy
+from audit.numerics import entropy, masked_mean
 from audit.observations import AttentionObservation
 
 LEAST_KEYS = 8  # rows that see fewer keys are left out: their entropy is short of log n by construction
@@ -15,9 +15,9 @@ def attention_entropy(observation: AttentionObservation) -> Tensor:
     Rows are renormalised over their keys, so that mass drained by a learned sink column does not count.
     """
     rows = observation.visible_keys >= LEAST_KEYS
-    entropy = row_entropy(observation.mass)
-    share = entropy / observation.visible_keys.double().log()
-    return masked_mean(share, rows & (observation.mass.sum(-1) != 0), -1)
+    total = observation.sums.total
+    share = entropy(total, observation.sums.logarithms) / observation.visible_keys.double().log()
+    return masked_mean(share, rows & (total != 0), -1)
 
 
 METRIC = Metric(

@@ -1,11 +1,10 @@
 """Entropy of the attention rows of a head when its sinks are taken away."""
 
-import torch
 from torch import Tensor
 
 from audit.definitions import Metric
 from audit.metrics.attention_entropy import LEAST_KEYS
-from audit.numerics import masked_mean, row_entropy
+from audit.numerics import entropy, masked_mean
 from audit.observations import AttentionObservation
 
 LEAST_MASS = 0.01  # what a row must keep off the sinks for its shape to mean anything
@@ -16,11 +15,9 @@ def attention_entropy_without_sinks(observation: AttentionObservation) -> Tensor
 
     Tells low entropy that a sink explains from low entropy that it does not.
     """
-    others = ~observation.sinks[:, :, None, :]
-    kept = torch.where(others, observation.mass, 0.0)
-    count = (observation.seen & others).sum(-1)
-    rows = (count >= LEAST_KEYS) & ~(kept.sum(-1) < LEAST_MASS)
-    return masked_mean(row_entropy(kept) / count.double().log(), rows, -1)
+    kept = observation.kept
+    rows = (kept.keys >= LEAST_KEYS) & ~(kept.total < LEAST_MASS)
+    return masked_mean(entropy(kept.total, kept.logarithms) / kept.keys.double().log(), rows, -1)
 
 
 METRIC = Metric(

@@ -11,7 +11,7 @@ def attention_influence(observation: ResidualObservation) -> Tensor:
     """One minus the mean cosine between tokens before and after the attention update, dimensionless [batch]."""
     if observation.attention_update is None:
         return undefined(observation.before, observation.before.shape[0])
-    before = observation.before.double()
+    before = observation.entering
     return 1.0 - mean_cosine(before, before + observation.attention_update, observation.tokens)
 
 

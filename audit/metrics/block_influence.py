@@ -14,7 +14,7 @@ def block_influence(observation: ResidualObservation) -> Tensor:
     """
     if not observation.opens_block:
         return undefined(observation.after, observation.after.shape[0])
-    return 1.0 - mean_cosine(observation.before, observation.after, observation.tokens)
+    return 1.0 - mean_cosine(observation.entering, observation.leaving, observation.tokens)
 
 
 METRIC = Metric(

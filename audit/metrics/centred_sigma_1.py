@@ -3,7 +3,6 @@
 from torch import Tensor
 
 from audit.definitions import Metric
-from audit.numerics import undefined
 from audit.observations import AttentionObservation
 
 LONGEST = 256  # tokens of a sample: the cost of a spectrum grows with their cube
@@ -12,14 +11,14 @@ TOO_LONG = f"no sample of at most {LONGEST} tokens"
 
 def is_too_long(observation: AttentionObservation) -> bool:
     """Whether spectra beyond the usual ones would cost too much."""
-    return max(observation.pattern.shape[-2:]) > LONGEST
+    return max(observation.shape[-2:]) > LONGEST
 
 
 def centred_sigma_1(observation: AttentionObservation) -> Tensor:
     """Largest singular value of each pattern less the even pattern of its mask, dimensionless [batch, head]."""
     if is_too_long(observation):
-        return undefined(observation.pattern, *observation.pattern.shape[:2])
-    return observation.centred_singular_values[..., 0]
+        return observation.undefined
+    return observation.centred_spectrum.values[..., 0]
 
 
 METRIC = Metric(
@@ -39,6 +38,7 @@ METRIC = Metric(
     reference="Nait Saada, Naderi and Tanner, ICML 2025, Mind the Gap, arXiv 2410.07799 (the outlier taken out); U of the "
     "same mask is this project's",
     compute=centred_sigma_1,
+    spectral=True,
     absent_when=TOO_LONG,
     depths=("full",),
 )

@@ -4,15 +4,14 @@ from torch import Tensor
 
 from audit.definitions import Metric
 from audit.metrics.centred_sigma_1 import TOO_LONG, is_too_long
-from audit.numerics import undefined
 from audit.observations import AttentionObservation
 
 
 def centred_sigma_2(observation: AttentionObservation) -> Tensor:
     """Second singular value of each pattern less the even pattern of its mask, dimensionless [batch, head]."""
     if is_too_long(observation):
-        return undefined(observation.pattern, *observation.pattern.shape[:2])
-    return observation.centred_singular_values[..., 1:2].sum(-1)
+        return observation.undefined
+    return observation.centred_spectrum.values[..., 1:2].sum(-1)
 
 
 METRIC = Metric(
@@ -31,6 +30,7 @@ METRIC = Metric(
     reference="Nait Saada, Naderi and Tanner, ICML 2025, Mind the Gap, arXiv 2410.07799 (the outlier taken out); U of the "
     "same mask is this project's",
     compute=centred_sigma_2,
+    spectral=True,
     absent_when=TOO_LONG,
     depths=("full",),
 )

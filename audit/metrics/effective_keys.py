@@ -12,7 +12,7 @@ def effective_keys(observation: AttentionObservation) -> Tensor:
 
     Rows are renormalised over their keys: otherwise a learned sink column would make it exceed their number.
     """
-    total, squares = observation.mass.sum(-1), observation.mass.square().sum(-1)
+    total, squares = observation.sums.total, observation.sums.squares
     return masked_mean(total.square() / squares, (observation.visible_keys > 0) & (total != 0), -1)
 
 

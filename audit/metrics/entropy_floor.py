@@ -5,7 +5,7 @@ from torch import Tensor
 
 from audit.definitions import Metric
 from audit.metrics.attention_entropy import LEAST_KEYS
-from audit.numerics import masked_mean, undefined
+from audit.numerics import masked_mean
 from audit.observations import AttentionObservation
 
 
@@ -25,7 +25,7 @@ def entropy_floor(observation: AttentionObservation) -> Tensor:
     """Mean over rows of the least entropy their scores allow over the log of their keys, fraction [batch, head]."""
     spread = observation.score_deviation
     if spread is None:
-        return undefined(observation.pattern, *observation.pattern.shape[:2])
+        return observation.undefined
     keys = observation.visible_keys.clamp_min(LEAST_KEYS)
     floor = least_entropy(spread * keys.double().sqrt(), keys) / keys.double().log()
     return masked_mean(floor, observation.visible_keys >= LEAST_KEYS, -1)

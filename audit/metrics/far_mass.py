@@ -1,29 +1,27 @@
 """How much of a head's attention reaches far back."""
 
-import torch
 from torch import Tensor
 
 from audit.definitions import Metric
-from audit.numerics import masked_mean, undefined
+from audit.gathering import FAR
+from audit.metrics.attention_entropy_without_sinks import LEAST_MASS
+from audit.numerics import masked_mean
 from audit.observations import AttentionObservation
 
-FAR = 32  # tokens
 _ENOUGH = 2 * FAR  # keys: rows that see fewer have hardly any far ones
 
 
 def far_mass(observation: AttentionObservation) -> Tensor:
     """Mean share of a row's attention beyond sinks that goes more than 32 tokens away, fraction [batch, head].
 
-    Over rows that see at least 64 keys; NaN where there are none, and for cross-attention. A sink is far from most
-    rows and tells them nothing: it is left out, and the rest counted as the whole.
+    Over rows that see at least 64 keys and keep 1% off the sinks; NaN where there are none, and for cross-attention. A
+    sink is far from most rows and tells them nothing: it is left out, and the rest counted as the whole.
     """
     if not observation.same_tokens:
-        return undefined(observation.pattern, *observation.pattern.shape[:2])
-    mass = observation.mass.masked_fill(observation.sinks[:, :, None, :], 0.0)
-    position = torch.arange(mass.shape[-1], device=mass.device)
-    far = (position[:, None] - position).abs() > FAR
-    total = mass.sum(-1)
-    return masked_mean((mass * far).sum(-1) / total, (observation.visible_keys >= _ENOUGH) & (total != 0), -1)
+        return observation.undefined
+    kept = observation.kept
+    rows = (observation.visible_keys >= _ENOUGH) & ~(kept.total < LEAST_MASS)
+    return masked_mean(kept.far / kept.total, rows, -1)
 
 
 METRIC = Metric(

@@ -18,10 +18,8 @@ def columns(observation: AttentionObservation) -> dict[str, Tensor]:
     """What each key that is no sink receives, and in how many texts it can, [batch, head, key]."""
     first = observation.keys.int().argmax(-1, keepdim=True)
     order = torch.arange(observation.keys.shape[1], device=first.device) + first
-    index = order.clamp_max(observation.keys.shape[1] - 1)[:, None].expand(
-        -1, observation.pattern.shape[1], -1
-    )
-    witnessed = (observation.seen.sum(-2) >= SINK_ROWS).expand_as(observation.received).gather(2, index)
+    index = order.clamp_max(observation.keys.shape[1] - 1)[:, None].expand(-1, observation.shape[1], -1)
+    witnessed = (observation.mask.per_key >= SINK_ROWS).expand_as(observation.received).gather(2, index)
     counted = witnessed & (order < observation.keys.shape[1])[:, None]
     received = observation.received.gather(2, index)
     found = torch.where(counted & off_sinks(observation)[:, :, 0], received, 0.0)

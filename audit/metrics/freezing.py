@@ -4,7 +4,7 @@ from torch import Tensor
 
 from audit.definitions import Metric
 from audit.metrics.attention_entropy import LEAST_KEYS
-from audit.numerics import masked_mean, undefined
+from audit.numerics import masked_mean
 from audit.observations import AttentionObservation
 
 
@@ -12,7 +12,7 @@ def freezing(observation: AttentionObservation) -> Tensor:
     """Mean over rows of the spread of scores over the spread that would freeze random ones, fraction [batch, head]."""
     spread = observation.score_deviation
     if spread is None:
-        return undefined(observation.pattern, *observation.pattern.shape[:2])
+        return observation.undefined
     rows = observation.visible_keys >= LEAST_KEYS
     critical = (2 * observation.visible_keys.clamp_min(LEAST_KEYS).double().log()).sqrt()
     return masked_mean(spread / critical, rows, -1)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from audit.definitions import Metric
-from audit.numerics import masked_mean, undefined
+from audit.numerics import masked_mean
 from audit.observations import AttentionObservation
 
 
@@ -14,7 +14,7 @@ def head_output_norm(observation: AttentionObservation) -> Tensor:
     A layer whose heads all give zero is 0/0: every head of it reads 0, because the numerator is what is meant.
     """
     if observation.head_output is None:
-        return undefined(observation.pattern, *observation.pattern.shape[:2])
+        return observation.undefined
     norms = torch.linalg.vector_norm(observation.head_output.double(), dim=-1)
     heads = masked_mean(norms, observation.queries[:, None], -1)
     layer = heads.mean(-1, keepdim=True)

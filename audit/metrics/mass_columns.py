@@ -12,7 +12,11 @@ from audit.observations import AttentionObservation
 
 def columns_holding_most(pattern: Tensor) -> Tensor:
     """Least number of columns that hold 90% of the energy of each pattern [..., query, key], keys [...]."""
-    energy = pattern.square().sum(-2)
+    return columns_of(pattern.square().sum(-2))
+
+
+def columns_of(energy: Tensor) -> Tensor:
+    """The same of the energy of each column [..., key]."""
     total = energy.sum(-1, keepdim=True)
     held = energy.sort(-1, descending=True).values.cumsum(-1)
     return torch.where(
@@ -22,8 +26,7 @@ def columns_holding_most(pattern: Tensor) -> Tensor:
 
 def mass_columns(observation: AttentionObservation) -> Tensor:
     """Least number of keys that hold 90% of each pattern's energy, keys [batch, head]."""
-    found = columns_holding_most(observation.mass)
-    return torch.where(observation.mass.isfinite().all(-1).all(-1), found, math.nan)
+    return torch.where(observation.finite, columns_of(observation.sums.energy), math.nan)
 
 
 METRIC = Metric(

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,13 +15,19 @@ def massive_activation(observation: ResidualObservation) -> Tensor:
 
     NaN where the median is 0: there is no ordinary size then to compare with.
     """
-    size = observation.after.abs()  # medians compare and do not compute: any precision will do
-    spoilt = (size.isnan() & observation.tokens[..., None]).flatten(1).any(1)
-    size = torch.where(observation.tokens[..., None], size, math.nan).flatten(1)
-    largest = size.nan_to_num(nan=0.0, posinf=math.inf).amax(1).double()
-    # the lower and the upper median differ where the count is even
-    median = (size.nanmedian(1).values.double() - (-size).nanmedian(1).values.double()) / 2
-    return torch.where(spoilt | (median == 0), math.nan, largest / median)
+    found = [_ratio(sample[real]) for sample, real in zip(observation.after, observation.tokens, strict=True)]
+    return torch.tensor(found, dtype=torch.float64, device=observation.after.device)
+
+
+def _ratio(tokens: Tensor) -> float:
+    size = tokens.abs().float().cpu().numpy().flatten()  # exact: nothing is computed, only compared
+    if not size.size or np.isnan(size).any():
+        return math.nan
+    half = size.size // 2
+    size.partition(half)
+    lower = size[half] if size.size % 2 else size[:half].max()  # they differ where the count is even
+    median = (float(size[half]) + float(lower)) / 2
+    return float(size.max()) / median if median else math.nan
 
 
 METRIC = Metric(

@@ -26,7 +26,7 @@ def ranks(observation: AttentionObservation) -> dict[str, Tensor]:
     first = observation.keys.int().argmax(-1)
     length = observation.keys.sum(-1)
     fits = (length == TOKENS) if longer else (length >= TOKENS)
-    heads = observation.pattern.shape[1]
+    heads = observation.shape[1]
     found = {name: observation.mass.new_zeros(len(fits), heads) for name in ("rank", "columns", "texts")}
     for sample in fits.nonzero().flatten().tolist():
         window = slice(int(first[sample]), int(first[sample]) + TOKENS)

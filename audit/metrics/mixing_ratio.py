@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from audit.definitions import Metric
-from audit.numerics import masked_mean, undefined
+from audit.numerics import masked_mean
 from audit.observations import AttentionObservation
 
 
@@ -15,12 +15,12 @@ def mixing_ratio(observation: AttentionObservation) -> Tensor:
     """
     value, output = observation.value, observation.head_output
     if value is None or output is None or not observation.same_tokens:
-        return undefined(observation.pattern, *observation.pattern.shape[:2])
-    heads = observation.pattern.shape[1]
+        return observation.undefined
+    heads = observation.shape[1]
     if heads % value.shape[1] or value.shape[-2:] != output.shape[-2:]:
-        return undefined(observation.pattern, *observation.pattern.shape[:2])
+        return observation.undefined
     values = value.double().repeat_interleave(heads // value.shape[1], 1)
-    own = observation.mass.diagonal(dim1=-2, dim2=-1)[..., None] * values
+    own = observation.sums.own[..., None] * values
     others = torch.linalg.vector_norm(output.double() - own, dim=-1)
     total = others + torch.linalg.vector_norm(own, dim=-1)
     return masked_mean(others / total, observation.queries[:, None] & (total != 0), -1)

@@ -4,10 +4,8 @@ import torch
 from torch import Tensor
 
 from audit.definitions import Metric
-from audit.numerics import undefined
+from audit.gathering import NEAR  # eight tokens: trained positional heads look at neighbours
 from audit.observations import AttentionObservation
-
-FARTHEST = 8  # tokens; trained positional heads look at neighbours
 
 
 def offset_mass(observation: AttentionObservation) -> Tensor:
@@ -18,13 +16,12 @@ def offset_mass(observation: AttentionObservation) -> Tensor:
     offset that fewer than half of the rows may see is left out, or a sink of a short sample would pass for one.
     """
     if not observation.same_tokens:
-        return undefined(observation.pattern, *observation.pattern.shape[:2])
+        return observation.undefined
     rows = (observation.visible_keys > 0).sum(-1)
-    reach = min(FARTHEST, observation.pattern.shape[-1] - 1)
     means = []
-    for offset in range(-reach, reach + 1):
-        count = observation.seen.diagonal(offset, -2, -1).sum(-1)
-        mean = observation.mass.diagonal(offset, -2, -1).sum(-1) / count
+    for place, offset in enumerate(range(-NEAR, NEAR + 1)):
+        count = observation.mask.along(offset)
+        mean = observation.sums.offsets[..., place] / count
         means.append(torch.where((count > 0) & (2 * count >= rows), mean, 0.0))
     return torch.stack(means).amax(0)
 

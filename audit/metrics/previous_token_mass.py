@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from audit.definitions import Metric
-from audit.numerics import masked_mean, undefined
+from audit.gathering import NEAR
 from audit.observations import AttentionObservation
 
 
@@ -13,9 +13,9 @@ def previous_token_mass(observation: AttentionObservation) -> Tensor:
     The first real token has none before it and is left out.
     """
     if not observation.same_tokens:
-        return undefined(observation.pattern, *observation.pattern.shape[:2])
-    rows = observation.queries[:, 1:] & observation.keys[:, :-1]
-    return masked_mean(observation.mass.diagonal(-1, dim1=-2, dim2=-1), rows[:, None], -1)
+        return observation.undefined
+    rows = (observation.queries[:, 1:] & observation.keys[:, :-1]).sum(-1)
+    return observation.sums.offsets[..., NEAR - 1] / rows[:, None]
 
 
 METRIC = Metric(

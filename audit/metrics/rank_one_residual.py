@@ -11,8 +11,7 @@ def rank_one_residual(observation: AttentionObservation) -> Tensor:
 
     Summed from the second singular value on: taking the first from the whole would lose small residuals.
     """
-    energy = observation.singular_values.square()
-    return (energy[..., 1:].sum(-1) / energy.sum(-1)).sqrt()
+    return (observation.spectrum.rest / observation.spectrum.energy).sqrt()
 
 
 METRIC = Metric(
@@ -32,5 +31,6 @@ METRIC = Metric(
     reference="Eckart and Young 1936 for the nearest rank-one matrix; Dong et al. 2021, Attention Is Not All You "
     "Need, for the ratio on paths of heads",
     compute=rank_one_residual,
+    spectral=True,
     absent_when="all attention of the head is on a learned sink outside the keys",
 )

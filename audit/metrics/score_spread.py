@@ -4,7 +4,7 @@ from torch import Tensor
 
 from audit.definitions import Metric
 from audit.metrics.attention_entropy import LEAST_KEYS
-from audit.numerics import masked_mean, undefined
+from audit.numerics import masked_mean
 from audit.observations import AttentionObservation
 
 
@@ -12,7 +12,7 @@ def score_spread(observation: AttentionObservation) -> Tensor:
     """Mean over rows of the standard deviation of a head's scores over the keys a row may see, [batch, head]."""
     spread = observation.score_deviation
     if spread is None:
-        return undefined(observation.pattern, *observation.pattern.shape[:2])
+        return observation.undefined
     return masked_mean(spread, observation.visible_keys >= LEAST_KEYS, -1)
 
 

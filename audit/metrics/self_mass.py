@@ -3,15 +3,15 @@
 from torch import Tensor
 
 from audit.definitions import Metric
-from audit.numerics import masked_mean, undefined
+from audit.numerics import masked_mean
 from audit.observations import AttentionObservation
 
 
 def self_mass(observation: AttentionObservation) -> Tensor:
     """Mean attention of a head's rows on their own token, fraction [batch, head]; NaN for cross-attention."""
     if not observation.same_tokens:
-        return undefined(observation.pattern, *observation.pattern.shape[:2])
-    return masked_mean(observation.mass.diagonal(dim1=-2, dim2=-1), observation.visible_keys > 0, -1)
+        return observation.undefined
+    return masked_mean(observation.sums.own, observation.visible_keys > 0, -1)
 
 
 METRIC = Metric(

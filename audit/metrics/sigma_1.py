@@ -8,7 +8,7 @@ from audit.observations import AttentionObservation
 
 def sigma_1(observation: AttentionObservation) -> Tensor:
     """Largest singular value of each pattern, dimensionless [batch, head]."""
-    return observation.singular_values[..., 0]
+    return observation.spectrum.values[..., 0]
 
 
 METRIC = Metric(
@@ -27,4 +27,5 @@ METRIC = Metric(
     formula="s_1 of A = U diag(s) V^T, rows of real tokens only",
     reference="Nait Saada, Naderi and Tanner, ICML 2025, Mind the Gap, arXiv 2410.07799",
     compute=sigma_1,
+    spectral=True,
 )

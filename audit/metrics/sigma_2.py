@@ -8,7 +8,7 @@ from audit.observations import AttentionObservation
 
 def sigma_2(observation: AttentionObservation) -> Tensor:
     """Second singular value of each pattern, dimensionless [batch, head]; 0 where there is no second one."""
-    return observation.singular_values[..., 1:2].sum(-1)
+    return observation.spectrum.values[..., 1:2].sum(-1)
 
 
 METRIC = Metric(
@@ -27,4 +27,5 @@ METRIC = Metric(
     formula="s_2 of A = U diag(s) V^T, rows of real tokens only",
     reference="Nait Saada, Naderi and Tanner, ICML 2025, Mind the Gap, arXiv 2410.07799",
     compute=sigma_2,
+    spectral=True,
 )

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from audit.definitions import Metric
-from audit.numerics import undefined
 from audit.observations import AttentionObservation
 
 
@@ -15,18 +14,16 @@ def sink_drain(observation: AttentionObservation) -> Tensor:
 
     Weighed by the mass that each sink receives; NaN in a sample in which the head has no sink.
     """
-    value, heads = observation.value, observation.pattern.shape[1]
-    if value is None or heads % value.shape[1] or value.shape[-2] != observation.pattern.shape[-1]:
-        return undefined(observation.pattern, *observation.pattern.shape[:2])
+    value, heads = observation.value, observation.shape[1]
+    if value is None or heads % value.shape[1] or value.shape[-2] != observation.shape[-1]:
+        return observation.undefined
     norms = torch.linalg.vector_norm(value.double(), dim=-1)
     norms = torch.where(observation.keys[:, None], norms, math.nan)
     median = norms.nanmedian(-1, keepdim=True).values
     ratio = torch.where(median > 0, norms / median, math.nan).repeat_interleave(heads // value.shape[1], 1)
     weight = torch.where(observation.sinks, observation.received, 0.0)
     weighed = torch.where(observation.sinks, ratio * weight, 0.0)
-    broken = observation.pattern.isfinite().logical_not() & observation.seen
-    found = weighed.sum(-1) / weight.sum(-1)
-    return torch.where(broken.any(-1).any(-1), math.nan, found)
+    return torch.where(observation.finite, weighed.sum(-1) / weight.sum(-1), math.nan)
 
 
 METRIC = Metric(

@@ -12,7 +12,7 @@ def sink_mass(observation: AttentionObservation) -> Tensor:
 
     Raw mass: what a learned sink column takes is on no key and is not counted. 0 where the head has no sink.
     """
-    on_sinks = (observation.mass @ observation.sinks[..., None].double())[..., 0]
+    on_sinks = observation.sums.total - observation.kept.total
     return masked_mean(on_sinks, observation.visible_keys > 0, -1)
 
 

@@ -8,7 +8,7 @@ from audit.observations import AttentionObservation
 
 def spectral_gap(observation: AttentionObservation) -> Tensor:
     """First minus second singular value of each pattern, dimensionless [batch, head]."""
-    values = observation.singular_values
+    values = observation.spectrum.values
     return values[..., 0] - values[..., 1:2].sum(-1)
 
 
@@ -28,4 +28,5 @@ METRIC = Metric(
     formula="s_1 - s_2 of A = U diag(s) V^T, rows of real tokens only",
     reference="Nait Saada, Naderi and Tanner, ICML 2025, Mind the Gap, arXiv 2410.07799",
     compute=spectral_gap,
+    spectral=True,
 )

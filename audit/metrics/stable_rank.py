@@ -8,8 +8,7 @@ from audit.observations import AttentionObservation
 
 def stable_rank(observation: AttentionObservation) -> Tensor:
     """Squared Frobenius over squared spectral norm of each pattern, rank [batch, head]."""
-    energy = observation.singular_values.square()
-    return energy.sum(-1) / energy[..., 0]
+    return observation.spectrum.energy / observation.spectrum.values[..., 0].square()
 
 
 METRIC = Metric(
@@ -29,5 +28,6 @@ METRIC = Metric(
     reference="Nait Saada, Naderi and Tanner, ICML 2025, Mind the Gap, arXiv 2410.07799 (theirs is of the token "
     "covariance; here it is of the pattern)",
     compute=stable_rank,
+    spectral=True,
     absent_when="all attention of the head is on a learned sink outside the keys",
 )

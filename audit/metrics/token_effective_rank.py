@@ -26,5 +26,6 @@ METRIC = Metric(
     formula="exp(-sum_i p_i log p_i) / min(T, d), p_i = s_i / sum_j s_j, s singular values of the T x d tokens",
     reference="Roy and Vetterli 2007, The Effective Rank; the division by min(T, d) is this project's",
     compute=token_effective_rank,
+    spectral=True,
     absent_when="the tokens leaving the block are all zero",
 )

@@ -9,7 +9,7 @@ from audit.observations import ResidualObservation
 
 def token_similarity(observation: ResidualObservation) -> Tensor:
     """Mean cosine over all pairs of tokens leaving the block, dimensionless [batch]."""
-    return mean_pairwise_cosine(observation.after, observation.tokens)
+    return mean_pairwise_cosine(observation.leaving, observation.tokens)
 
 
 METRIC = Metric(

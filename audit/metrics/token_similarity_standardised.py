@@ -15,11 +15,11 @@ def token_similarity_standardised(observation: ResidualObservation) -> Tensor:
     """
     tokens = observation.tokens[..., None]
     count = tokens.sum(-2, keepdim=True)
-    values = torch.where(tokens, observation.after.double(), 0.0)
+    values = torch.where(tokens, observation.leaving, 0.0)
     centred = torch.where(tokens, values - values.sum(-2, keepdim=True) / count, 0.0)
     deviation = (centred.square().sum(-2, keepdim=True) / count).sqrt()
-    size = values.abs().amax(-2, keepdim=True)
-    scores = torch.where(deviation <= 1e-12 * size, 0.0, centred / deviation)
+    still = deviation <= 1e-12 * values.abs().amax(-2, keepdim=True)
+    scores = centred.mul_(torch.where(still, 0.0, 1.0 / deviation))
     return mean_pairwise_cosine(scores, observation.tokens)
 
 

@@ -9,7 +9,7 @@ from audit.observations import ResidualObservation
 
 def token_similarity_without_sink(observation: ResidualObservation) -> Tensor:
     """Mean cosine over all pairs of tokens that are no sink of the layer, dimensionless [batch]."""
-    return mean_pairwise_cosine(observation.after, observation.tokens & ~observation.sinks)
+    return mean_pairwise_cosine(observation.leaving, observation.tokens & ~observation.sinks)
 
 
 METRIC = Metric(

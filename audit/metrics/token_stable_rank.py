@@ -25,6 +25,7 @@ METRIC = Metric(
     formula="||S||_F^2 / ||S||_2^2, S = X X^T, X the T x d tokens leaving the block",
     reference="Nait Saada, Naderi and Tanner, ICML 2025, Mind the Gap, arXiv 2410.07799",
     compute=token_stable_rank,
+    spectral=True,
     absent_when="the tokens leaving the block are all zero",
     depths=("standard", "full"),
 )

@@ -28,6 +28,7 @@ METRIC = Metric(
     formula="token_stable_rank over the tokens that are not in the sinks of any head of this layer or of one before it",
     reference="Nait Saada, Naderi and Tanner, ICML 2025, Mind the Gap, arXiv 2410.07799; sinks left out after Queipo-de-Llano et al. 2025",
     compute=token_stable_rank_without_sink,
+    spectral=True,
     absent_when="every token is a sink, or the tokens are all zero",
     depths=("standard", "full"),
 )

@@ -12,9 +12,8 @@ def top_key_share(observation: AttentionObservation) -> Tensor:
 
     Rows are renormalised over their keys, as in attention_entropy and effective_keys.
     """
-    total = observation.mass.sum(-1)
-    share = observation.mass.amax(-1) / total
-    return masked_mean(share, (observation.visible_keys > 0) & (total != 0), -1)
+    total = observation.sums.total
+    return masked_mean(observation.sums.largest / total, (observation.visible_keys > 0) & (total != 0), -1)
 
 
 METRIC = Metric(

@@ -6,7 +6,7 @@ from torch import Tensor
 from audit.definitions import Metric
 from audit.metrics.attention_entropy import LEAST_KEYS
 from audit.metrics.centred_sigma_1 import TOO_LONG, is_too_long
-from audit.numerics import masked_mean, singular_values, undefined
+from audit.numerics import masked_mean
 from audit.observations import AttentionObservation
 
 
@@ -18,14 +18,14 @@ def turned_sigma_1(observation: AttentionObservation) -> Tensor:
     """
     own = observation.score_deviation
     if own is None or observation.query is None or observation.key is None or is_too_long(observation):
-        return undefined(observation.pattern, *observation.pattern.shape[:2])
+        return observation.undefined
     rows = observation.visible_keys >= LEAST_KEYS
     scores = torch.where(observation.seen, _turned(observation.query, observation.key), 0.0)
     spread = _spread(scores, observation.seen)
     wanted, found = (masked_mean(each, rows, -1)[..., None, None] for each in (own, spread))
     scaled = torch.where(observation.seen, scores * (wanted / found), -torch.inf)
     pattern = torch.where(observation.seen, scaled.softmax(-1), 0.0)
-    return singular_values(pattern - observation.evenness)[..., 0]
+    return observation.spectrum_beyond_even(pattern.to(observation.pattern)).values[..., 0]
 
 
 def _turned(query: Tensor, key: Tensor) -> Tensor:
@@ -60,6 +60,7 @@ METRIC = Metric(
     "is the head's own",
     reference="none: this project's, after the random key-query matrices of Nait Saada, Naderi and Tanner, ICML 2025",
     compute=turned_sigma_1,
+    spectral=True,
     absent_when=f"queries, keys or scores were not seen, no row sees 8 keys, or {TOO_LONG}",
     depths=("full",),
 )

@@ -5,13 +5,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from audit.models.fused import MASKED, Fused
 from audit.models.inputs import Fed, Positions
 from audit.models.tracing import Attention
 from audit.observations import AttentionObservation
+from audit.patterns import Source, Stored
 from audit.results.subject import LayerCoverage
-
-# scores below are masked: families add -1e4, -1e9, the least finite number or minus infinity
-MASKED = -9000.0
 
 
 class Edit(NamedTuple):
@@ -27,8 +26,10 @@ def is_whole(found: Attention, fed: Fed) -> bool:
     Block-sparse attention cuts the softmax up (one part goes to one product, another to the next) or folds blocks
     of queries into an axis of its own.
     """
-    scores, pattern = found.scores, found.pattern
     lengths = (fed.encoder.tokens.shape[1], fed.decoder.tokens.shape[1])
+    if isinstance(found.softmax, Fused):
+        return found.softmax.source.shape[2] in lengths
+    scores, pattern = found.softmax
     uncut = scores.shape[-2:] == pattern.shape[-2:]
     return uncut and (scores.dim() <= 4 or pattern.shape[-2] in lengths)
 
@@ -36,24 +37,36 @@ def is_whole(found: Attention, fed: Fed) -> bool:
 def observed_attention(found: Attention, layer: LayerCoverage, fed: Fed) -> AttentionObservation:
     """The observation of `layer`; `scores` are as masked as the family made them where a key is not visible."""
     rows = fed.encoder.tokens.shape[0]
-    pattern, scores = by_head(found.pattern, rows), by_head(found.scores, rows)
-    visible = ~(scores <= MASKED)  # NaN counts as seen: a broken head must not read as one without keys
+    source = _source(found, rows)
     queried = positions(fed, layer)
     attended = fed.encoder if layer.kind == "cross" else queried
     return AttentionObservation(
         layer=layer.index,
         kind=layer.kind,
-        pattern=torch.where(visible, pattern, 0.0),
-        visible=visible,
-        queries=_fitted(queried.tokens, visible, along=-2),
-        keys=_fitted(attended.tokens, visible, along=-1),
-        special=_fitted(attended.special, torch.zeros_like(visible), along=-1),
-        scores=scores,
+        source=source,
+        queries=_fitted(queried.tokens, source, along=-2),
+        keys=_fitted(attended.tokens, source, along=-1),
+        special=_fitted(attended.special, source, along=-1, there=False),
         query=by_head(found.query, rows),
-        key=by_head(found.key, rows)[:, :: found.repetitions],
-        value=by_head(found.value, rows)[:, :: found.repetitions],
+        key=_once(found.key, found, rows),
+        value=_once(found.value, found, rows),
         head_output=by_head(found.output, rows),
     )
+
+
+def _source(found: Attention, rows: int) -> Source:
+    """Where the pattern is had from."""
+    if isinstance(found.softmax, Fused):
+        return found.softmax.source
+    scores = by_head(found.scores, rows)
+    visible = ~(scores <= MASKED)  # NaN counts as seen: a broken head must not read as one without keys
+    return Stored(torch.where(visible, by_head(found.pattern, rows), 0.0), visible, scores)
+
+
+def _once(tensor: Tensor, found: Attention, rows: int) -> Tensor:
+    """Keys or values with each head of theirs once, [batch, key_value_head, key, head_dim]; kernels take either."""
+    by = by_head(tensor, rows)
+    return by[:, :: max(1, by.shape[1] * found.repetitions // by_head(found.query, rows).shape[1])]
 
 
 def positions(fed: Fed, layer: LayerCoverage) -> Positions:
@@ -76,8 +89,10 @@ def by_head(tensor: Tensor, rows: int) -> Tensor:
     return tensor.reshape(rows, -1, *tensor.shape[-2:])
 
 
-def _fitted(mask: Tensor, visible: Tensor, *, along: int) -> Tensor:
+def _fitted(mask: Tensor, source: Source, *, along: int, there: bool = True) -> Tensor:
     """The mask of the tokens; where an attention has positions that are no tokens, those that are visible or see."""
-    if mask.shape[1] == visible.shape[along]:
-        return mask.to(visible.device)
-    return visible.any(-1 if along == -2 else -2).any(1)
+    if mask.shape[1] == source.shape[along]:
+        return mask.to(source.device)
+    if not there:
+        return torch.zeros(source.shape[0], source.shape[along], dtype=torch.bool, device=source.device)
+    return source.whole().visible.any(-1 if along == -2 else -2).any(1)

@@ -5,12 +5,15 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Literal
 
+import torch
 from transformers import PreTrainedModel
 
-from audit.errors import NothingObserved
+from audit.errors import AuditError, NothingObserved
+from audit.models.inputs import configurations
 from audit.models.sites import READ, WRITTEN, Attending, Block, blocks
 from audit.results.subject import LayerCoverage
 
+SAME = 1e-4  # relative and absolute: head outputs of two kernels that compute the same
 IN_PIECES = "block-sparse attention: its softmaxes do not cover all keys of a query at once"
 ASTRAY = "a softmax over its keys was computed, but not seen to weight values"
 
@@ -40,13 +43,39 @@ def survey(model: PreTrainedModel) -> tuple[LayerCoverage, ...]:
         raise NothingObserved(
             f"model type {model.config.model_type!r} computes no softmax attention: there is nothing to audit"
         )
-    return tuple(replace(layer, index=index) for index, layer in enumerate(layers))
+    path: Literal["fused", "eager"] = "fused" if _may_fuse(model, found) else "eager"
+    return tuple(
+        replace(layer, index=index, path=None if layer.reason else path) for index, layer in enumerate(layers)
+    )
+
+
+def _may_fuse(model: PreTrainedModel, eager: Sequence[Block]) -> bool:
+    """Whether fused kernels compute, on a few tokens, what the family's own code does.
+
+    Not where scores are capped, which few tokens may not show; and only on the CPU, where the kernel gives the
+    log-sum-exp of its rows.
+    """
+    capped = any(getattr(config, "attn_logit_softcapping", None) for config in configurations(model))
+    if capped or model.device.type != "cpu" or not getattr(model, "_supports_sdpa", False):
+        return False
+    try:
+        fused = [each for block in blocks(model, fused=True) for each in block.attentions]
+    except AuditError:  # it says that it can, and cannot
+        return False
+    own = [each for block in eager for each in block.attentions]
+    return len(own) == len(fused) and all(map(_alike, own, fused))
+
+
+def _alike(one: Attending, other: Attending) -> bool:
+    where = ("name", "heads", "kv_heads", "queries", "keys", "whole", "causal")
+    same = all(getattr(one, name) == getattr(other, name) for name in where)
+    return same and torch.allclose(one.head_outputs, other.head_outputs, rtol=SAME, atol=SAME, equal_nan=True)
 
 
 def observed(layers: Sequence[LayerCoverage], seen: set[int]) -> tuple[LayerCoverage, ...]:
-    """The layers with what became of each: observed by the eager path, or not and why."""
+    """The layers with what became of each: observed, by which path, or not and why."""
     return tuple(
-        replace(layer, observed=True, path="eager", reason=None)
+        replace(layer, observed=True, path=layer.path, reason=None)
         if layer.index in seen
         else replace(layer, observed=False, path=None, reason=layer.reason or "not reached in any pass")
         for layer in layers

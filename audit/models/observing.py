@@ -73,13 +73,14 @@ def observe(
     receiver: Receiver,
     *,
     layers: Sequence[LayerCoverage],
-    edit: Editor = lambda _: None,
+    edit: Editor | None = None,
     every_logit: bool = False,
 ) -> Pass:
     """One forward pass of `batch` without gradients; each layer is handed to `receiver` and then forgotten.
 
     Observations have the positions of `padded_behind(batch)`. The output has the logits of the last position only,
-    unless `every_logit`. `edit` may replace a layer's pattern or head outputs by others to go on with.
+    unless `every_logit`. `edit` may replace a layer's pattern or head outputs by others to go on with; the pass then
+    runs the family's own code, so that what is left as it was stays so to the last bit.
 
     Raises:
         UnusableInput: the model fails on the batch, or attends to it in another way than the survey saw.
@@ -87,7 +88,7 @@ def observe(
     """
     fed = model_inputs(model, batch, every_logit=every_logit)
     observer = _Observer(fed, receiver, layers, edit)
-    output = run(model, fed, observer)
+    output = run(model, fed, observer, fused=edit is None and any(layer.path == "fused" for layer in layers))
     observer.check()
     return Pass(observer.seen, output)
 
@@ -95,7 +96,9 @@ def observe(
 class _Observer(Watcher):
     """Turns what is found in a pass into observations."""
 
-    def __init__(self, fed: Fed, receiver: Receiver, layers: Sequence[LayerCoverage], edit: Editor) -> None:
+    def __init__(
+        self, fed: Fed, receiver: Receiver, layers: Sequence[LayerCoverage], edit: Editor | None
+    ) -> None:
         self.seen: set[int] = set()
         self._fed, self._receiver, self._edit = fed, receiver, edit
         self._residual = receiver if isinstance(receiver, ResidualReceiver) else None
@@ -123,14 +126,14 @@ class _Observer(Watcher):
         if layer is None or layer.index in self.seen or not is_whole(found, self._fed):
             raise self._changed(name)
         observation = observed_attention(found, layer, self._fed)
-        if observation.pattern.shape[1] != layer.heads:
+        if observation.shape[1] != layer.heads:
             raise self._changed(name)
         self._hand_out(self._receiver.on_attention, observation)
         self.seen.add(layer.index)
         if self._residual is not None:
             sinks = self._sinks_until(layer, observation)
             self._in_block[found.number] = _Seen(layer, observation.queries, sinks)
-        return edited(found, self._edit(observation))
+        return found.output if self._edit is None else edited(found, self._edit(observation))
 
     def left(self, _block: str, output: Any, additions: Sequence[Addition]) -> None:
         """Hands out the residual stream around each attention of the block."""

@@ -1,7 +1,7 @@
 """Runs a model once under watch and with eager attention, and leaves it as it was."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -54,11 +54,13 @@ class Watcher:
         """A block ends, having made these additions to the residual stream."""
 
 
-def run(model: PreTrainedModel, fed: Fed, watcher: Watcher, *, differentiable: bool = False) -> Any:
+def run(
+    model: PreTrainedModel, fed: Fed, watcher: Watcher, *, differentiable: bool = False, fused: bool = False
+) -> Any:
     """The output of `model` for `fed`, on autograd's graph where `differentiable`.
 
-    Fused attention kernels hide the pattern, so none is used: families that offer a choice run their own eager
-    code, and where one calls scaled dot product attention all the same, it is taken apart into its products.
+    Unless `fused`, families that offer a choice run their own eager code, and where one calls scaled dot product
+    attention all the same, it is taken apart into its products. With `fused` those that can leave it to one kernel.
 
     Raises:
         UnusableInput: the model fails on these inputs.
@@ -67,8 +69,8 @@ def run(model: PreTrainedModel, fed: Fed, watcher: Watcher, *, differentiable: b
     location, tracer = _watched(model, watcher)
     with (
         torch.set_grad_enabled(differentiable),
-        eager(model),
-        sdpa_kernel(SDPBackend.MATH),
+        attending(model, "sdpa" if fused else "eager"),
+        sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.MATH] if fused else SDPBackend.MATH),
         location.followed(),
         tracer,
     ):
@@ -107,20 +109,25 @@ def _watched(model: PreTrainedModel, watcher: Watcher) -> tuple[Location, Tracer
     return location, tracer
 
 
-@contextmanager
-def eager(model: PreTrainedModel) -> Iterator[None]:
+def eager(model: PreTrainedModel) -> AbstractContextManager[None]:
     """Eager attention and no dropout in every part of `model` for as long as it lasts."""
+    return attending(model, "eager")
+
+
+@contextmanager
+def attending(model: PreTrainedModel, implementation: str) -> Iterator[None]:
+    """That attention and no dropout in every part of `model` for as long as it lasts."""
     name = "_attn_implementation_internal"  # the public setters refuse families that choose for themselves
     before = [(config, getattr(config, name)) for config in configurations(model)]
     training = [module for module in model.modules() if module.training]
     try:
         for config, _ in before:
-            setattr(config, name, "eager")
+            setattr(config, name, implementation)
         for module in training:
             module.training = False
         yield
     finally:
-        for config, implementation in before:
-            setattr(config, name, implementation)
+        for config, own in before:
+            setattr(config, name, own)
         for module in training:
             module.training = True

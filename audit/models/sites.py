@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from audit.models.attention import MASKED, by_head, is_whole
+from audit.models.attention import by_head, is_whole
+from audit.models.fused import MASKED
 from audit.models.inputs import Fed, Positions, model_inputs, ordinary_ids
 from audit.models.location import numbered
 from audit.models.passes import Watcher, run
@@ -42,15 +43,15 @@ class Block:
     softmaxes: list[str] = field(default_factory=list)  # modules, once for each softmax over all keys
 
 
-def blocks(model: PreTrainedModel) -> list[Block]:
-    """The blocks of `model` in order of execution.
+def blocks(model: PreTrainedModel, *, fused: bool = False) -> list[Block]:
+    """The blocks of `model` in order of execution, as they run with or without fused kernels.
 
     Raises:
         UnusableInput: the model fails on random tokens.
     """
     fed = few_tokens(model)
     notes = _Notes(fed)
-    run(model, fed, notes)
+    run(model, fed, notes, fused=fused)
     return [block for block in notes.blocks if block.name or block.attentions or block.softmaxes]
 
 

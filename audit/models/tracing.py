@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from audit.models.fused import FUSED, Fused
 from audit.models.labels import (
     Attended,
     Computed,
@@ -35,18 +36,34 @@ PROJECTIONS = (
 )
 
 
+class Softmax(NamedTuple):
+    """What a family's own code made of the products of queries and keys."""
+
+    scores: Tensor  # after scale, bias and mask, [..., query, key]
+    pattern: Tensor  # [batch * head, query, key]
+
+
 class Attention(NamedTuple):
-    """One attention, seen when its pattern met the values; samples and heads share the leading axis."""
+    """One attention, seen when its pattern met the values; samples and heads share the leading axes."""
 
     number: int  # in order of execution
     query: Tensor  # [batch * head, query, head_dim]
     columns: Tensor  # the keys as the product took them, [batch * head, head_dim, key]
     value: Tensor  # [batch * head, key, value_dim]
-    scores: Tensor  # after scale, bias and mask, [..., query, key]
-    pattern: Tensor  # [batch * head, query, key]
+    softmax: Softmax | Fused
     output: Tensor  # [batch * head, query, value_dim]
     repetitions: int  # of each key head
     again: Callable[[Tensor], Tensor]  # the output that another pattern would give
+
+    @property
+    def scores(self) -> Tensor:
+        """Scores after scale, bias and mask, [..., query, key]; a fused kernel's are made again."""
+        return self.softmax.scores
+
+    @property
+    def pattern(self) -> Tensor:
+        """The pattern, [..., query, key]; a fused kernel's is made again."""
+        return self.softmax.pattern
 
     @property
     def key(self) -> Tensor:
@@ -103,6 +120,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call] # untyped in t
         if packet in SUMS and self._is_update(args):
             return self._sum(func, args, kwargs)
         out = func(*args, **kwargs)
+        if packet in FUSED:
+            return self._fused(args, kwargs, out)
         if packet in BATCHED:
             return self._batched(func, args, kwargs, out)
         if packet in PRODUCTS:
@@ -133,11 +152,24 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call] # untyped in t
         pattern, value = args[-2:]
         number, self._attentions = self._attentions, self._attentions + 1
         out = self._on_attention(
-            Attention(number, of.query, of.columns, value, of.scores, pattern, out, of.times, again)
+            Attention(number, of.query, of.columns, value, Softmax(of.scores, pattern), out, of.times, again)
         )
         self._labels.forget_scores()
         self._labels.put(out, Attended(self._labels.block, number))
         return out
+
+    def _fused(self, args: tuple[Any, ...], kwargs: dict[str, Any], outs: tuple[Tensor, ...]) -> Any:
+        """An attention that one kernel computes from queries, keys and values."""
+        label = self._labels.of(args[1])
+        fused = Fused.of(args, kwargs, outs[1], times=label.times if isinstance(label, Repeated) else 1)
+        number, self._attentions = self._attentions, self._attentions + 1
+        columns, value = args[1].mT, args[2]
+        found = Attention(
+            number, args[0], columns, value, fused, outs[0], fused.repetitions, fused.weigh(value)
+        )
+        out = self._on_attention(found).reshape(outs[0].shape)
+        self._labels.put(out, Attended(self._labels.block, number))
+        return (out, *outs[1:])
 
     def _multiplied(self, args: tuple[Any, ...]) -> Label:
         self._products += 1

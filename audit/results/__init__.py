@@ -33,6 +33,7 @@ class Plan:
     batch_size: int = 8
     seed: int = 0
     metrics: tuple[str, ...] = ()  # empty = by depth
+    spectra: int = 16  # samples per probe of which spectra are taken
     chat: bool = False
     device: str = "cpu"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"

@@ -149,7 +149,7 @@ def _spectrum(head: Head) -> Array:
 
 def _rank(head: Head) -> float:
     energy = _spectrum(head) ** 2
-    return float(next(k for k in range(1, len(energy) + 1) if energy[:k].sum() >= 0.9 * energy.sum()))
+    return float(min(9, next(k for k in range(1, len(energy) + 1) if energy[:k].sum() >= 0.9 * energy.sum())))
 
 
 def _mass_columns(head: Head) -> float:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
 from audit.observations import AttentionObservation, ResidualObservation, WeightObservation
+from audit.patterns import Stored
 
 HARBOUR = "The ferry left at dawn, and nobody on the quay looked up from the ropes, the nets and the crates of fish."
 BRIDGE = (
@@ -122,8 +123,7 @@ def _attention(
     return AttentionObservation(
         layer=layer,
         kind="self",
-        pattern=pattern,
-        visible=visible.tril() if causal else visible,
+        source=Stored(pattern, visible.tril() if causal else visible),
         queries=tokens,
         keys=tokens,
         special=special,

@@ -8,12 +8,18 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from audit.observations import PARTS, AttentionObservation, GradientObservation, ResidualObservation
+from audit.patterns import Recomputed, Stored
 
 NAN = float("nan")
 
 
 def attention(
-    pattern: Tensor, *, causal: bool = False, kind: Literal["self", "cross"] = "self", **more: Tensor
+    pattern: Tensor,
+    *,
+    causal: bool = False,
+    kind: Literal["self", "cross"] = "self",
+    scores: Tensor | None = None,
+    **more: Tensor,
 ) -> AttentionObservation:
     """An observation of `pattern` [query, key] or [batch, head, query, key] without padding."""
     pattern = pattern[None, None] if pattern.ndim == 2 else pattern
@@ -22,8 +28,7 @@ def attention(
     return AttentionObservation(
         layer=0,
         kind=kind,
-        pattern=pattern,
-        visible=visible.tril() if causal else visible,
+        source=Stored(pattern, visible.tril() if causal else visible, scores),
         queries=torch.ones(batch, queries, dtype=torch.bool),
         keys=torch.ones(batch, keys, dtype=torch.bool),
         special=torch.zeros(batch, keys, dtype=torch.bool),
@@ -59,23 +64,34 @@ def padded_attention(observation: AttentionObservation, left: int, right: int) -
     both = (left, right, left, right)
     queries = pad(observation.queries, (left, right))
     keys = pad(observation.keys, (left, right))
-    pattern = pad(observation.pattern, both)
+    pattern = torch.where(queries[:, None, :, None], pad(observation.pattern, both), NAN)
+    visible = pad(observation.visible, both) | ~queries[:, None, :, None]
+    scores = None if observation.scores is None else pad(observation.scores, both, value=NAN)
     output = pad(observation.head_output, (0, 0, left, right))
     more: dict[str, Any] = {}
     if observation.value is not None:
         more["value"] = pad(observation.value, (0, 0, left, right), value=NAN)
-    if observation.scores is not None:
-        more["scores"] = pad(observation.scores, both, value=NAN)
     return replace(
         observation,
-        pattern=torch.where(queries[:, None, :, None], pattern, NAN),
-        visible=pad(observation.visible, both) | ~queries[:, None, :, None],
+        source=Stored(pattern, visible, scores),
         queries=queries,
         keys=keys,
         special=pad(observation.special, (left, right), value=True),
         head_output=torch.where(queries[:, None, :, None], output, NAN),
         **more,
     )
+
+
+def samples(observation: Any, which: slice) -> Any:
+    """Some samples of a batch: an observation, or what a pattern is had from."""
+    cut: dict[str, Any] = {}
+    for field in fields(observation):
+        value = getattr(observation, field.name)
+        if isinstance(value, Tensor):
+            cut[field.name] = value[which]
+        elif isinstance(value, Stored | Recomputed):
+            cut[field.name] = samples(value, which)
+    return replace(observation, **cut)
 
 
 def residual(after: Tensor, **more: Tensor | bool | None) -> ResidualObservation:

@@ -1,7 +1,7 @@
 """Quantities of a whole corpus: laws that all of them keep, and patterns with known answers."""
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from audit import catalog
 from audit.corpus import Sums
 from audit.definitions import CorpusMetric
 from audit.observations import AttentionObservation
-from tests.metrics.synthetic import attention, padded_attention, random_attention
+from tests.metrics.synthetic import attention, padded_attention, random_attention, samples
 from tests.rules.cases import layers
 
 METRICS = [metric for metric in catalog.metrics().values() if isinstance(metric, CorpusMetric)]
@@ -47,12 +47,7 @@ def reduced(metric: CorpusMetric, *observations: AttentionObservation) -> Tensor
 
 def rows(observation: AttentionObservation, which: slice) -> AttentionObservation:
     """Some samples of a batch."""
-    cut: dict[str, Any] = {
-        field.name: value[which]
-        for field in fields(observation)
-        if isinstance(value := getattr(observation, field.name), Tensor)
-    }
-    return replace(observation, **cut)
+    return samples(observation, which)
 
 
 MADE: dict[str, Callable[[], AttentionObservation]] = {

@@ -5,6 +5,7 @@ import torch
 
 from audit.metrics.far_mass import FAR, far_mass
 from audit.observations import AttentionObservation
+from audit.patterns import Stored
 
 T = 128
 
@@ -15,8 +16,7 @@ def observation(pattern: torch.Tensor) -> AttentionObservation:
     return AttentionObservation(
         layer=0,
         kind="self",
-        pattern=pattern[None, None],
-        visible=torch.ones(T, T, dtype=torch.bool).tril()[None, None],
+        source=Stored(pattern[None, None], torch.ones(T, T, dtype=torch.bool).tril()[None, None]),
         queries=real,
         keys=real,
         special=~real,
@@ -53,8 +53,7 @@ def test_short_texts_have_no_far_attention():
     cut = AttentionObservation(
         layer=0,
         kind="self",
-        pattern=short.pattern[..., :40, :40],
-        visible=short.visible[..., :40, :40],
+        source=Stored(short.pattern[..., :40, :40], short.visible[..., :40, :40]),
         queries=short.queries[:, :40],
         keys=short.keys[:, :40],
         special=short.special[:, :40],

@@ -18,6 +18,7 @@ from audit.observations import (
     ResidualObservation,
     WeightObservation,
 )
+from audit.patterns import Stored
 from tests.metrics.synthetic import (
     padded_attention,
     padded_gradient,
@@ -25,6 +26,7 @@ from tests.metrics.synthetic import (
     random_attention,
     random_gradient,
     random_residual,
+    samples,
 )
 
 PIECES = {
@@ -65,12 +67,7 @@ def _padded(observation: Observation, left: int, right: int) -> Observation:
 
 
 def _sample(observation: Observation, index: int) -> Observation:
-    cut: dict[str, Any] = {
-        field.name: value[index : index + 1]
-        for field in fields(observation)
-        if isinstance(value := getattr(observation, field.name), Tensor)
-    }
-    return replace(observation, **cut)
+    return samples(observation, slice(index, index + 1))
 
 
 def _same(expected: Tensor, actual: Tensor) -> None:
@@ -196,11 +193,8 @@ def test_a_head_that_computes_nan_has_no_number(metric: Metric, causal: bool) ->
     whole = random_attention(4, causal=causal)
     assert whole.head_output is not None
     assert whole.scores is not None
-    broken = replace(
-        whole,
-        **{name: getattr(whole, name).clone() for name in ("pattern", "head_output", "scores")},
-        value=None,
-    )
-    broken.pattern[:, 1] = broken.head_output[:, 1] = broken.scores[:, 1] = torch.nan
+    pattern, scores, output = whole.pattern.clone(), whole.scores.clone(), whole.head_output.clone()
+    pattern[:, 1] = scores[:, 1] = output[:, 1] = torch.nan
+    broken = replace(whole, source=Stored(pattern, whole.visible, scores), head_output=output, value=None)
     found = metric.compute(broken)
     assert found[:, 1].isnan().all()

@@ -165,6 +165,6 @@ def test_what_was_seen_is_observed_and_what_was_not_has_a_reason() -> None:
 
     one, two, three = observed(layers, {0})
 
-    assert (one.observed, one.path, one.reason) == (True, "eager", None)
+    assert (one.observed, one.path, one.reason) == (True, "fused", None)
     assert (two.observed, two.path, two.reason) == (False, None, "not reached in any pass")
     assert (three.observed, three.path, three.reason) == (False, None, "block-sparse")

@@ -26,7 +26,7 @@ from tests.models.watching import Kept, plain, random_batch, result, watch
 def test_watching_a_real_model_changes_no_bit_of_its_output(
     checkpoint: str, request: pytest.FixtureRequest
 ) -> None:
-    """Logits and hidden states are those of a plain eager pass, with padding on either side."""
+    """Logits and hidden states are those of a plain pass with fused kernels, with padding on either side."""
     folder: Path = request.getfixturevalue(checkpoint)
     model = load_model(open_checkpoint(folder)).model
     batch = random_batch(model)
@@ -34,7 +34,8 @@ def test_watching_a_real_model_changes_no_bit_of_its_output(
     layers, kept, passed = watch(model, batch)
 
     assert set(kept.attention) == passed.seen == {layer.index for layer in layers}
-    assert torch.equal(result(plain(model, batch)), result(passed.output))
+    assert {layer.path for layer in layers} == {"fused"}
+    assert torch.equal(result(plain(model, batch, implementation="sdpa")), result(passed.output))
 
 
 def test_a_sink_stays_one_where_later_layers_no_longer_rest_on_it(minilm: Path) -> None:

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from audit.models.coverage import survey
 from audit.models.inputs import model_inputs, ordinary_ids
 from audit.models.observing import Pass, observe
-from audit.models.passes import eager
+from audit.models.passes import attending
 from audit.observations import AttentionObservation, Batch, ResidualObservation
 from audit.results.subject import LayerCoverage
 from tests.architectures import Task, tiny_model
@@ -68,9 +68,9 @@ def watch(model: PreTrainedModel, batch: Batch) -> tuple[tuple[LayerCoverage, ..
     return layers, kept, observe(model, batch, kept, layers=layers, every_logit=True)
 
 
-def plain(model: PreTrainedModel, batch: Batch, **asked: Any) -> Any:
-    """The output of an eager pass that nobody watches."""
-    with torch.no_grad(), eager(model):
+def plain(model: PreTrainedModel, batch: Batch, *, implementation: str = "eager", **asked: Any) -> Any:
+    """The output of a pass that nobody watches."""
+    with torch.no_grad(), attending(model, implementation):
         return model(**model_inputs(model, batch, every_logit=True).inputs, **asked)
 
 

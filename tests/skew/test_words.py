@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from audit.observations import AttentionObservation, Batch
+from audit.patterns import Stored
 from audit.probes.sentences import Crossing
 from audit.skew.words import DIVERGENCES, QUANTITIES, words_of
 
@@ -24,8 +25,7 @@ def seen(*, causal):
     observation = AttentionObservation(
         layer=0,
         kind="self",
-        pattern=scores.softmax(-1),
-        visible=visible,
+        source=Stored(scores.softmax(-1), visible),
         queries=tokens,
         keys=tokens,
         special=~tokens,

@@ -1,0 +1,146 @@
+"""Everything that metrics read of a pattern row by row and key by key, gathered in one walk over its tiles.
+
+Sums within a tile run in the precision of the pattern, sums over tiles in float64.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from audit.patterns import Mask, Source, Tile, parts
+
+NEAR = 8  # offsets up to which the mass on a diagonal is summed
+FAR = 32  # tokens beyond which a key is far
+
+
+class Strong(NamedTuple):
+    """The columns of keys that receive more than a given share of the rows that see them."""
+
+    at: Tensor  # int64 [column, 3]: sample, head, key
+    mass: Tensor  # [column, query]
+
+
+class Gathered(NamedTuple):
+    """Sums over the pattern of one layer, float64; a row of padding counts nowhere."""
+
+    total: Tensor  # of each row, [batch, head, query]
+    logarithms: Tensor  # of p log p
+    squares: Tensor
+    largest: Tensor
+    distances: Tensor  # of p |i - j|, tokens
+    far: Tensor  # of what lies more than `FAR` tokens away
+    scores: Tensor | None  # of the scores, up to a constant of each row
+    squared_scores: Tensor | None
+    own: Tensor  # p of row i on key i
+    received: Tensor  # of each key, [batch, head, key]
+    energy: Tensor  # of the squares of each key's column
+    offsets: Tensor  # of each diagonal from -NEAR to NEAR, [batch, head, offset]
+    strong: Strong
+
+
+def gather(source: Source, mask: Mask, *, strong: float, witnesses: Tensor) -> Gathered:
+    """One walk over the pattern.
+
+    Args:
+        source: the pattern.
+        mask: what is seen of it.
+        strong: the mean mass above which the column of a key is kept as it is.
+        witnesses: the least number of rows that must see such a key, [batch].
+    """
+    sums, columns = _nothing(source), []
+    for part in parts(source, mask):
+        tile = source.tile(part, mask)
+        scratch = torch.empty_like(tile.pattern)  # one more tile, and not one for each product
+        _add_rows(sums, tile, scratch)
+        _add_keys(sums, tile, scratch)
+        columns.append(_strong(sums, tile, mask, strong=strong, witnesses=witnesses))
+    return sums._replace(strong=Strong(*(torch.cat(each) for each in zip(*columns, strict=True))))
+
+
+def _nothing(source: Source) -> Gathered:
+    batch, heads, queries, keys = source.shape
+    scored = source.scored
+
+    def zeros(length: int) -> Tensor:
+        return torch.zeros(batch, heads, length, dtype=torch.float64, device=source.device)
+
+    return Gathered(
+        total=zeros(queries),
+        logarithms=zeros(queries),
+        squares=zeros(queries),
+        largest=zeros(queries),
+        distances=zeros(queries),
+        far=zeros(queries),
+        scores=zeros(queries) if scored else None,
+        squared_scores=zeros(queries) if scored else None,
+        own=zeros(queries),
+        received=zeros(keys),
+        energy=zeros(keys),
+        offsets=zeros(2 * NEAR + 1),
+        strong=Strong(torch.zeros(0, 3, dtype=torch.int64), torch.zeros(0, queries)),
+    )
+
+
+def _add_rows(sums: Gathered, tile: Tile, scratch: Tensor) -> None:
+    at, p = tile.part[:3], tile.pattern
+    total = p.sum(-1)
+    sums.total[at] += total
+    sums.logarithms[at] += torch.mul(p, tile.logarithm, out=scratch).sum(-1)
+    largest = sums.largest[at]
+    torch.maximum(largest, p.amax(-1).double(), out=largest)
+    if tile.scores is not None and sums.scores is not None and sums.squared_scores is not None:
+        sums.scores[at] += tile.scores.sum(-1)
+        sums.squared_scores[at] += torch.mul(tile.scores, tile.scores, out=scratch).sum(-1)
+    _add_distances(sums, tile, total, scratch)
+
+
+def _add_distances(sums: Gathered, tile: Tile, total: Tensor, scratch: Tensor) -> None:
+    """What depends on how far a key is; |i - j| needs a table only where rows and keys of a tile meet."""
+    (*where, rows, keys), p = tile.part, tile.pattern
+    row, key = (torch.arange(s.start, s.stop, dtype=p.dtype, device=p.device) for s in (rows, keys))
+    behind = torch.mul(p, key - keys.start, out=scratch).sum(-1)
+    apart = ((row - keys.start) * total - behind).mul_(torch.where(row < keys.start, -1.0, 1.0))
+    if meeting := _within(rows, keys.start, keys.stop):
+        table = (row[meeting, None] - key).abs()
+        apart[..., meeting] = (p[..., meeting, :] * table).sum(-1)
+    sums.distances[*where, rows] += apart
+    far = total.clone()
+    if near := _within(rows, keys.start - FAR, keys.stop + FAR):
+        beyond = ((row[near, None] - key).abs() > FAR).to(p.dtype)
+        far[..., near] = (p[..., near, :] * beyond).sum(-1)
+    sums.far[*where, rows] += far
+
+
+def _within(rows: slice, start: int, stop: int) -> slice | None:
+    """The part of those rows that lies between, counted from the first of them."""
+    first, last = max(rows.start, start) - rows.start, min(rows.stop, stop) - rows.start
+    return slice(first, last) if first < last else None
+
+
+def _add_keys(sums: Gathered, tile: Tile, scratch: Tensor) -> None:
+    (samples, heads, rows, keys), p = tile.part, tile.pattern
+    squares = torch.mul(p, p, out=scratch)
+    sums.squares[samples, heads, rows] += squares.sum(-1)
+    sums.received[samples, heads, keys] += p.sum(-2)
+    sums.energy[samples, heads, keys] += squares.sum(-2)
+    shift = rows.start - keys.start  # of the diagonal of the pattern within the tile
+    for place, offset in enumerate(range(-NEAR, NEAR + 1)):
+        if -p.shape[-2] < shift + offset < p.shape[-1]:
+            sums.offsets[samples, heads, place] += p.diagonal(shift + offset, -2, -1).sum(-1)
+    if -p.shape[-2] < shift < p.shape[-1]:
+        first = max(rows.start, keys.start)
+        own = p.diagonal(shift, -2, -1)
+        sums.own[samples, heads, first : first + own.shape[-1]] = own.double()
+
+
+def _strong(sums: Gathered, tile: Tile, mask: Mask, *, strong: float, witnesses: Tensor) -> Strong:
+    samples, heads, rows, keys = tile.part
+    seeing = mask.per_key[samples, :, keys]
+    seeing = seeing if seeing.shape[1] == 1 else seeing[:, heads]
+    received = sums.received[samples, heads, keys]
+    enough = seeing >= witnesses[samples, None, None]
+    found = ((received > strong * seeing.clamp_min(1)) & enough).nonzero()
+    mass = tile.pattern.new_zeros(len(found), mask.real.shape[1])
+    mass[:, rows] = tile.pattern.transpose(-2, -1)[found[:, 0], found[:, 1], found[:, 2]]
+    return Strong(found + found.new_tensor([samples.start, heads.start, keys.start]), mass)

@@ -1,0 +1,170 @@
+"""The leading singular values of patterns, by block iteration over their rows, and the energy they are part of.
+
+A random block of vectors is turned towards the leading directions by multiplying with the matrix and its transpose
+in turn (Halko, Martinsson & Tropp 2011, sec. 4.5). Blocks are made orthonormal by QR after each product: Cholesky
+breaks down in float32 where a head looks at one key only.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from audit.numerics import singular_values
+from audit.patterns import Mask, Part, Source
+
+VECTORS = 16
+RELIABLE = 8  # of them: the others only quicken these
+ROUNDS = 3  # then those that need more go on
+MOST_ROUNDS = 12
+RESIDUAL = 3e-3  # by which the first two pairs of vectors may be off: an error of its square in the values
+LEAST = 0.01  # of the first value, below which the second need not be known relative to itself
+FLAT = 0.97  # of the second value: where the last of the block is nearly as large, they are not told apart
+EXACT = (
+    512  # queries or keys up to which such patterns are decomposed; in longer ones the values are within 1%
+)
+SMALL_REST = 1e-3  # of the energy: less is lost when the first value is taken from the whole
+ROWS = 256  # of a block
+HELD = 2**22  # entries of patterns kept between rounds: 16 MB in float32; larger ones are made again
+SHORT = 64  # queries or keys: up to here all singular values cost less
+
+Blocks = Callable[[], Iterable[tuple[slice, slice, Tensor]]]  # rows, keys, [matrix, row, key]
+
+
+class Spectrum(NamedTuple):
+    """Of each pattern, float64."""
+
+    values: Tensor  # the leading singular values, largest first, [batch, head, value]
+    energy: Tensor  # sum of the squares of all of them, [batch, head]
+    rest: Tensor  # of all but the first
+
+
+def spectrum(source: Source, mask: Mask, energy: Tensor) -> Spectrum:
+    """Leading singular values within 1e-3 of the first two; NaN for all of a pattern that is not finite."""
+    batch, heads = source.shape[:2]
+    found = [
+        _spectrum(source, mask, energy, slice(sample, sample + samples), slice(head, head + some))
+        for samples, some in [_group(source)]
+        for sample in range(0, batch, samples)
+        for head in range(0, heads, some)
+    ]
+    values, energy, rest = (torch.cat([each[part] for each in found]) for part in range(3))
+    return Spectrum(values.view(batch, heads, -1), energy.view(batch, heads), rest.view(batch, heads))
+
+
+def _group(source: Source) -> tuple[int, int]:
+    """Samples and heads worked on at once; some heads of one sample, or all heads of some samples."""
+    batch, heads, queries, keys = source.shape
+    samples = min(batch, HELD // (heads * queries * keys))
+    return (samples, heads) if samples else (1, max(1, min(heads, HELD // (queries * keys))))
+
+
+def _spectrum(source: Source, mask: Mask, energy: Tensor, samples: slice, heads: slice) -> Spectrum:
+    batch, every, queries, keys = source.shape
+    where = slice(samples.start, min(samples.stop, batch)), slice(heads.start, min(heads.stop, every))
+    ends = range(0, queries, ROWS)
+
+    def blocks() -> Iterable[tuple[slice, slice, Tensor]]:
+        for start in ends:
+            rows = slice(start, min(start + ROWS, queries))
+            seen = slice(0, min(rows.stop, keys) if mask.causal else keys)
+            yield rows, seen, source.tile(Part(*where, rows, seen), mask).pattern.flatten(0, 1)
+
+    if min(queries, keys) <= SHORT:
+        values = singular_values(_whole(blocks, torch.arange(energy[where].numel()), keys))
+        squares = values.square()
+        return Spectrum(values, squares.sum(-1), squares[..., 1:].sum(-1))
+    total = energy[where].flatten()
+    if len(total) * queries * keys > HELD:
+        return leading(blocks, total, queries, keys)
+    held = list(blocks())
+    return leading(lambda: held, total, queries, keys)
+
+
+def leading(blocks: Blocks, energy: Tensor, rows: int, columns: int) -> Spectrum:
+    """The spectrum of matrices given by their rows and the sum of their squares, float64 [matrix]."""
+    values = energy.new_full((len(energy), VECTORS), torch.nan)
+    rest = energy.clone()
+    open_ = energy.isfinite().nonzero().flatten()
+    start = torch.randn(columns, VECTORS, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    right = start.to(next(iter(blocks()))[2]).expand(len(open_), -1, -1)
+    rounds = 0
+    while len(open_) and rounds < MOST_ROUNDS:
+        for _ in range(ROUNDS):
+            left = _times(blocks, right, open_)
+            right = torch.linalg.qr(_back(blocks, left, open_, columns))[0]
+        rounds += ROUNDS
+        found = _ritz(blocks, right, open_, columns)
+        values[open_], rest[open_] = found.values, found.rest(blocks, open_, energy[open_])
+        open_, right = open_[found.open], right[found.open]
+    if len(open_) and min(rows, columns) <= EXACT:
+        values[open_] = singular_values(_whole(blocks, open_, columns))[:, :VECTORS]
+        rest[open_] = energy[open_] - values[open_, 0].square()
+    return Spectrum(values, energy, rest)
+
+
+class _Ritz(NamedTuple):
+    """What a block of vectors sees of a matrix."""
+
+    values: Tensor  # largest first, [matrix, value]
+    error: Tensor  # how far each pair of vectors is from a true one
+    first: tuple[Tensor, Tensor]  # the vectors of the largest value, [matrix, row] and [matrix, column]
+
+    @property
+    def open(self) -> Tensor:
+        """Which matrices need more: the pairs are off, or lie among too many alike for one to be told from the next."""
+        values, error = self.values, self.error
+        scale = torch.maximum(values, LEAST * values[:, :1])[:, :2]
+        return (error > RESIDUAL * scale).any(-1) | (values[:, -1] > FLAT * values[:, 1])
+
+    def rest(self, blocks: Blocks, which: Tensor, energy: Tensor) -> Tensor:
+        """Energy behind the first value; where it is small, summed by itself and not taken from the whole."""
+        rest = energy - self.values[:, 0].square()
+        small = (rest < SMALL_REST * energy).nonzero().flatten()
+        if not len(small):
+            return rest
+        left, right = (vector[small] for vector in self.first)
+        first = self.values[small, 0, None, None]
+        total = torch.zeros_like(rest[small])
+        for rows, keys, block in blocks():
+            away = _of(block, which)[small].double() - first * left[:, rows, None] * right[:, None, keys]
+            total += away.square().sum((-2, -1))
+        rest[small] = total
+        return rest
+
+
+def _ritz(blocks: Blocks, right: Tensor, which: Tensor, columns: int) -> _Ritz:
+    """Singular values and vectors from one more product each way."""
+    left = torch.linalg.qr(_times(blocks, right, which))[0]
+    right, small = torch.linalg.qr(_back(blocks, left, which, columns))
+    turn, values, own = torch.linalg.svd(small.double().mT)
+    left, right = left @ turn.to(left), right @ own.mT.to(right)
+    found = _times(blocks, right[..., :2], which).double()
+    error = torch.linalg.vector_norm(found - left[..., :2].double() * values[:, None, :2], dim=-2)
+    return _Ritz(values, error, (left[..., 0].double(), right[..., 0].double()))
+
+
+def _times(blocks: Blocks, right: Tensor, which: Tensor) -> Tensor:
+    """The matrices times [matrix, column, vector]."""
+    parts = [_of(block, which) @ right[:, keys] for _, keys, block in blocks()]
+    return torch.cat(parts, 1)
+
+
+def _back(blocks: Blocks, left: Tensor, which: Tensor, columns: int) -> Tensor:
+    """Their transposes times [matrix, row, vector]."""
+    total = left.new_zeros(len(left), columns, left.shape[-1])
+    for rows, keys, block in blocks():
+        total[:, keys] += _of(block, which).mT @ left[:, rows]
+    return total
+
+
+def _whole(blocks: Blocks, which: Tensor, columns: int) -> Tensor:
+    """The matrices themselves, [matrix, row, column]."""
+    parts = [pad(_of(block, which), (0, columns - block.shape[-1])) for _, _, block in blocks()]
+    return torch.cat(parts, 1)
+
+
+def _of(block: Tensor, which: Tensor) -> Tensor:
+    return block if len(which) == len(block) else block[which]
