@@ -49,6 +49,10 @@ VERBS: Mapping[str, Verb] = {
     "metrics": Verb("audit.cli.pieces:metrics", "List what can be measured."),
     "rules": Verb("audit.cli.pieces:rules", "List what can be judged."),
     "probes": Verb("audit.cli.pieces:probes", "List what can be fed."),
+    "bench": Verb(
+        "audit.cli.bench:bench",
+        "Compare what an audit costs with a plain forward pass and with what others run.",
+    ),
     "policy": Verb("audit.cli.policy:policy", "Show the thresholds and severities in force."),
 }
 

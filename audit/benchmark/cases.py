@@ -1,0 +1,129 @@
+"""The ways to look at attention that are compared: each reads the same batch with the same weights.
+
+Run as a program it is one of the parent's children: a case, a checkpoint and the lengths to feed; a line of JSON for
+each length on standard output.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from transformers import PreTrainedModel
+
+from audit import catalog
+from audit.benchmark.memory import peak_beyond
+from audit.checkpoint.opening import open_checkpoint
+from audit.definitions import Metric
+from audit.measure import Recorder
+from audit.models.coverage import survey
+from audit.models.inputs import model_inputs, ordinary_ids
+from audit.models.loading import LoadedModel, load_model
+from audit.models.observing import observe
+from audit.models.passes import attending
+from audit.observations import Batch
+
+Look = Callable[[Sequence[Batch]], None]
+ROWS: Final = 8  # samples at once, as many as an audit feeds
+
+
+def plain(loaded: LoadedModel) -> Look:
+    """A forward pass with scaled dot product attention that nobody watches: the limit."""
+    model = loaded.model
+
+    def look(batches: Sequence[Batch]) -> None:
+        for batch in batches:
+            with torch.inference_mode(), attending(model, "sdpa"):
+                model(**model_inputs(model, batch).inputs)
+
+    return look
+
+
+def ours(loaded: LoadedModel, *, spectra: float) -> Look:
+    """Every metric of depth quick, with spectra of that share of the samples."""
+    model, layers = loaded.model, survey(loaded.model)
+    metrics = [m for m in catalog.metrics().values() if "quick" in m.depths and isinstance(m, Metric)]
+
+    def look(batches: Sequence[Batch]) -> None:
+        count = batches[-1].samples[-1] + 1
+        recorder = Recorder(metrics, layers, count, spectra=round(spectra * count))
+        for batch in batches:
+            recorder.begin(batch)
+            observe(model, batch, recorder, layers=layers)
+
+    return look
+
+
+def eager(loaded: LoadedModel, *, svd: bool) -> Look:
+    """`output_attentions=True` and the entropy of every row; with `svd` the singular values of every pattern too."""
+    model = loaded.model
+
+    def look(batches: Sequence[Batch]) -> None:
+        for batch in batches:
+            with torch.inference_mode(), attending(model, "eager"), sdpa_kernel(SDPBackend.MATH):
+                outputs = model(**model_inputs(model, batch).inputs, output_attentions=True)
+            for pattern in outputs["attentions"]:
+                torch.special.entr(pattern).sum(-1).mean(-1)
+                if svd:
+                    torch.linalg.svdvals(pattern)
+
+    return look
+
+
+CASES: Final[Mapping[str, Callable[[LoadedModel], Look]]] = {
+    "plain": plain,
+    "without_spectra": lambda loaded: ours(loaded, spectra=0.0),
+    "default": lambda loaded: ours(loaded, spectra=0.5),  # 16 of 32 samples
+    "everything": lambda loaded: ours(loaded, spectra=1.0),
+    "eager": lambda loaded: eager(loaded, svd=False),
+    "eager_svd": lambda loaded: eager(loaded, svd=True),
+}
+
+
+def batches_of(model: PreTrainedModel, tokens: int, rows: int) -> list[Batch]:
+    """Random tokens of one length, the same for every case; as many samples at once as make half of them a batch."""
+    ids = ordinary_ids(model)
+    picked = torch.randint(len(ids), (rows, tokens), generator=torch.Generator().manual_seed(tokens))
+    real: Tensor = torch.ones(rows, tokens, dtype=torch.bool)
+    size = min(ROWS, -(-rows // 2))
+    parts = [range(start, min(rows, start + size)) for start in range(0, rows, size)]
+    return [
+        Batch(ids[picked[at]], real[at], ~real[at], samples=tuple(at), documents=tuple(map(str, at)))
+        for at in parts
+    ]
+
+
+def measured(look: Look, batches: Sequence[Batch], rounds: int) -> dict[str, Any]:
+    """Median of the seconds it takes, and the most memory beyond what was held before, in bytes."""
+    seconds, most = [], []
+    for _ in range(rounds):
+        with peak_beyond() as peak:
+            start = time.perf_counter()
+            look(batches)
+            seconds.append(time.perf_counter() - start)
+        most.append(peak.bytes)
+    return {"seconds": median(seconds), "bytes": max(most)}
+
+
+def main() -> int:
+    """Measure one case at each length; arguments: case, checkpoint, rounds, and LENGTHxSAMPLES of each."""
+    case, checkpoint, rounds, *sizes = sys.argv[1:]
+    loaded = load_model(open_checkpoint(Path(checkpoint)))
+    look = CASES[case](loaded)
+    look(batches_of(loaded.model, 32, 1))  # what is imported and made ready on first use
+    for size in sizes:
+        tokens, rows = map(int, size.split("x"))
+        found = measured(look, batches_of(loaded.model, tokens, rows), int(rounds))
+        sys.stdout.write(json.dumps({"case": case, "tokens": tokens, "samples": rows, **found}) + "\n")
+        sys.stdout.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,129 @@
+"""Runs every case in a process of its own and sets them side by side, as ratios to the plain pass of the same run."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from audit.errors import MachineFault, UnusableInput
+
+LENGTHS: Final = (128, 512, 1024, 2048)
+SLOW: Final = {"eager_svd": 1024}  # the longest sample a case is given: beyond it one takes many minutes
+NAMES: Final = {
+    "plain": "plain forward pass, SDPA",
+    "without_spectra": "audit without spectra",
+    "default": "audit, spectra of half the samples (the default)",
+    "everything": "audit, spectra of every sample",
+    "eager": "eager, output_attentions, entropies",
+    "eager_svd": "eager, output_attentions, entropies and SVD",
+}
+
+
+class Timing(NamedTuple):
+    """What one case took at one length."""
+
+    case: str
+    tokens: int
+    samples: int
+    seconds: float  # median
+    bytes: int  # most memory beyond the weights
+
+
+class Growth(NamedTuple):
+    """Exponents of how a case grows with the length of a sample, per sample; None with fewer than two lengths."""
+
+    seconds: float | None
+    bytes: float | None
+
+
+class Comparison(NamedTuple):
+    """All cases on one checkpoint."""
+
+    timings: tuple[Timing, ...]
+
+    def of(self, case: str, tokens: int) -> Timing | None:
+        """One case at one length, if it was run."""
+        return next((t for t in self.timings if (t.case, t.tokens) == (case, tokens)), None)
+
+    def ratio(self, case: str, tokens: int, *, to: str = "plain") -> tuple[float, float] | None:
+        """Time per sample and memory of a case over those of another."""
+        one, other = self.of(case, tokens), self.of(to, tokens)
+        if one is None or other is None:
+            return None
+        per = (one.seconds / one.samples) / (other.seconds / other.samples)
+        return per, one.bytes / other.bytes if other.bytes else float("nan")
+
+    def growth(self, case: str) -> Growth:
+        """Slopes of logarithms, by least squares."""
+        mine = [t for t in self.timings if t.case == case]
+        if len(mine) < 2:
+            return Growth(None, None)
+        length = np.log([t.tokens for t in mine])
+
+        def slope(values: Sequence[float]) -> float | None:
+            return float(np.polyfit(length, np.log(values), 1)[0]) if min(values) > 0 else None
+
+        return Growth(slope([t.seconds / t.samples for t in mine]), slope([t.bytes for t in mine]))
+
+
+def samples(tokens: int) -> int:
+    """How many samples of a length are fed: 4,096 tokens, and at least two samples, for half of them to mean one."""
+    return max(2, 4096 // tokens)
+
+
+def compare(
+    checkpoint: Path,
+    *,
+    lengths: Sequence[int] = LENGTHS,
+    cases: Sequence[str] = tuple(NAMES),
+    rounds: int = 3,
+) -> Iterator[Timing]:
+    """Every case at every length, each case in a process of its own, as they are done.
+
+    Raises:
+        UnusableInput: the checkpoint cannot be audited.
+        MachineFault: a case died.
+    """
+    for case in cases:
+        # decomposing every pattern is slow and alike for all samples: one of them stands for the rest
+        sizes = [
+            f"{tokens}x{1 if case in SLOW else samples(tokens)}"
+            for tokens in sorted(lengths)
+            if tokens <= SLOW.get(case, tokens)
+        ]
+        if sizes:
+            yield from _timings(case, checkpoint, sizes, 1 if case in SLOW else rounds)
+
+
+def _timings(case: str, checkpoint: Path, sizes: Sequence[str], rounds: int) -> Iterator[Timing]:
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "audit.benchmark.cases",
+        case,
+        str(checkpoint),
+        str(rounds),
+        *sizes,
+    ]
+    with subprocess.Popen(  # noqa: S603 - ourselves
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment()
+    ) as child:
+        assert child.stdout is not None  # noqa: S101 - asked for above
+        assert child.stderr is not None  # noqa: S101
+        for line in child.stdout:
+            yield Timing(**json.loads(line))
+        said = child.stderr.read().strip().splitlines()
+    if child.returncode:
+        reason = said[-1] if said else f"ended with {child.returncode}"
+        kind = UnusableInput if "audit.errors" in reason else MachineFault
+        raise kind(f"case {case!r} on {str(checkpoint)!r}: {reason.removeprefix('audit.errors.')}")
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONWARNINGS": "ignore"}  # noqa: TID251 - handed on to the child as it is

@@ -1,0 +1,87 @@
+"""`attnaudit bench`: what an audit costs beside a plain forward pass, and beside what users run instead."""
+
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from audit.benchmark.comparison import LENGTHS, NAMES, Comparison, compare
+from audit.errors import UnusableInput
+
+
+@click.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option(
+    "--length",
+    "lengths",
+    type=click.IntRange(16, 16_384),
+    multiple=True,
+    default=LENGTHS,
+    show_default=True,
+    help="Tokens per sample; repeatable.",
+)
+@click.option(
+    "--case",
+    "cases",
+    type=click.Choice(list(NAMES)),
+    multiple=True,
+    help="Only these; repeatable. The plain pass is always run.",
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(1, 99),
+    default=3,
+    show_default=True,
+    help="Runs, of which the median counts.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
+def bench(
+    checkpoint: Path, *, lengths: tuple[int, ...], cases: tuple[str, ...], rounds: int, as_json: bool
+) -> int:
+    """Compare ways to look at CHECKPOINT's attention, each in a process of its own, on the same random tokens.
+
+    Times and memory are ratios to a plain forward pass in the same run; memory is what is needed beyond the weights.
+    """
+    if not checkpoint.exists():
+        raise UnusableInput(f"{str(checkpoint)!r} does not exist: give a model folder or a GGUF file")
+    wanted = tuple(name for name in NAMES if name == "plain" or not cases or name in cases)
+    timings = []
+    for timing in compare(checkpoint, lengths=lengths, cases=wanted, rounds=rounds):
+        timings.append(timing)
+        click.echo(f"{timing.case} {timing.tokens} tokens: {timing.seconds:.2f} s", err=True)
+    found = Comparison(tuple(timings))
+    if as_json:
+        sys.stdout.buffer.write(msgspec.json.encode(_plain(found, wanted)) + b"\n")
+    else:
+        Console().print(table(found, sorted(lengths)))
+    return 0
+
+
+def table(found: Comparison, lengths: list[int]) -> Table:
+    """A row per case: time and memory over the plain pass at each length, and how both grow with it."""
+    made = Table(title="time / memory over a plain forward pass")
+    made.add_column("case")
+    for tokens in lengths:
+        made.add_column(f"T={tokens}", justify="right")
+    made.add_column("grows as T^", justify="right")
+    for case, name in NAMES.items():
+        ratios = [found.ratio(case, tokens) for tokens in lengths]
+        if any(ratios):
+            growth = found.growth(case)
+            cells = [f"{r[0]:.2f} / {r[1]:.2f}" if r else "-" for r in ratios]
+            made.add_row(name, *cells, f"{_number(growth.seconds)} / {_number(growth.bytes)}")
+    return made
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _plain(found: Comparison, cases: tuple[str, ...]) -> dict[str, object]:
+    return {
+        "timings": [timing._asdict() for timing in found.timings],
+        "growth": {case: found.growth(case)._asdict() for case in cases},
+    }

@@ -1,0 +1,67 @@
+"""The published benchmark in its short form, with loose bounds: a crowded machine must not fail it."""
+
+import json
+
+import pytest
+
+from audit.benchmark.comparison import Comparison, Timing, compare
+from audit.benchmark.memory import peak_beyond
+from audit.errors import UnusableInput
+
+
+@pytest.fixture(scope="module")
+def found(bert_tiny):
+    """Three cases on two lengths, run once each."""
+    cases = ("plain", "everything", "eager_svd")
+    return Comparison(tuple(compare(bert_tiny, lengths=(512, 128), cases=cases, rounds=1)))
+
+
+def test_every_case_is_run_at_every_length_on_the_same_tokens(found):
+    """Shortest first; decomposing every pattern is tried on one sample."""
+    assert [(t.case, t.tokens, t.samples) for t in found.timings] == [
+        ("plain", 128, 32),
+        ("plain", 512, 8),
+        ("everything", 128, 32),
+        ("everything", 512, 8),
+        ("eager_svd", 128, 1),
+        ("eager_svd", 512, 1),
+    ]
+    assert all(t.seconds > 0 for t in found.timings)
+
+
+def test_an_audit_with_all_spectra_is_quicker_than_decomposing_every_pattern(found):
+    """At 512 tokens already, in a model of two heads."""
+    audit, svd = found.ratio("everything", 512), found.ratio("eager_svd", 512)
+    assert audit is not None
+    assert svd is not None
+    assert audit[0] < svd[0]
+
+
+def test_growth_is_the_slope_of_logarithms_and_ratios_are_per_sample():
+    """Time with the square, memory with the length itself; one length has no slope."""
+    plain = [Timing("plain", t, 4, 1.0 * t, 100 * t) for t in (128, 256, 512)]
+    ours = [Timing("everything", t, 2, 1.0 * t, 150 * t) for t in (128, 256)]
+    found = Comparison((*plain, *ours))
+
+    assert found.growth("plain") == pytest.approx((1.0, 1.0))
+    assert found.ratio("everything", 128) == pytest.approx((2.0, 1.5))
+    assert found.ratio("everything", 512) is None
+    assert Comparison((plain[0],)).growth("plain") == (None, None)
+
+
+def test_a_peak_is_what_was_held_at_once():
+    """Sixty megabytes taken and given back count, and only while they are looked at."""
+    with peak_beyond() as peak:
+        held = bytearray(60_000_000)
+        held[::4096] = b"x" * len(held[::4096])
+        del held
+    assert 55_000_000 < peak.bytes < 120_000_000
+
+
+def test_a_checkpoint_that_cannot_be_audited_is_one_line(tmp_path):
+    """The child's refusal, with the case it was met in."""
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "mamba"}))
+    with pytest.raises(UnusableInput) as refused:
+        list(compare(tmp_path, lengths=(64,), cases=("plain",)))
+    assert "\n" not in str(refused.value)
+    assert "plain" in str(refused.value)
