@@ -1,11 +1,15 @@
 """How alike the tokens are that leave a block, every channel on the same scale."""
 
+import math
+
 import torch
 from torch import Tensor
 
 from audit.definitions import Metric
-from audit.numerics import mean_pairwise_cosine
 from audit.observations import ResidualObservation
+
+STILL = 1e-14  # variance over mean square below which a channel varies by the rounding of its values only
+NOWHERE = 1e-6  # length in deviations below which a token stands at the mean and has no direction
 
 
 def token_similarity_standardised(observation: ResidualObservation) -> Tensor:
@@ -13,14 +17,24 @@ def token_similarity_standardised(observation: ResidualObservation) -> Tensor:
 
     A channel that does not vary within the sample says nothing about it and reads 0.
     """
-    tokens = observation.tokens[..., None]
-    count = tokens.sum(-2, keepdim=True)
-    values = torch.where(tokens, observation.leaving, 0.0)
-    centred = torch.where(tokens, values - values.sum(-2, keepdim=True) / count, 0.0)
-    deviation = (centred.square().sum(-2, keepdim=True) / count).sqrt()
-    still = deviation <= 1e-12 * values.abs().amax(-2, keepdim=True)
-    scores = centred.mul_(torch.where(still, 0.0, 1.0 / deviation))
-    return mean_pairwise_cosine(scores, observation.tokens)
+    tokens = observation.tokens
+    values = observation.leaving
+    values = values if bool(tokens.all()) else torch.where(tokens[..., None], values, 0.0)
+    count = tokens.sum(-1)[:, None].double()
+    squares = values.square()
+    mean, mean_square = values.sum(-2) / count, squares.sum(-2) / count
+    variance = mean_square - mean.square()
+    precision = torch.where(variance <= STILL * mean_square, 0.0, 1.0 / variance)  # [batch, width]
+    # |(x - mean) / deviation|^2 of each token, and the sum of the unit vectors, without making a single score
+    shift = (mean * precision)[..., None]
+    norms = (squares @ precision[..., None] - 2.0 * (values @ shift))[..., 0]
+    norms = (norms + (mean.square() * precision).sum(-1, keepdim=True)).clamp_min(0.0).sqrt()
+    there = tokens & (norms > NOWHERE)
+    weights = torch.where(there, 1.0 / norms, 0.0)
+    total = (weights[:, None] @ values)[:, 0] - weights.sum(-1, keepdim=True) * mean
+    found = there.sum(-1)
+    pairs = torch.where(found > 1, found * (found - 1.0), math.nan)
+    return ((total.square() * precision).sum(-1) - found) / pairs
 
 
 METRIC = Metric(
