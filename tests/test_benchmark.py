@@ -1,19 +1,20 @@
 """The published benchmark in its short form, with loose bounds: a crowded machine must not fail it."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
 from audit.benchmark.comparison import Comparison, Timing, compare
-from audit.benchmark.memory import peak_beyond
 from audit.errors import UnusableInput
 
 
 @pytest.fixture(scope="module")
-def found(bert_tiny):
+def found(minilm):
     """Three cases on two lengths, run once each."""
     cases = ("plain", "everything", "eager_svd")
-    return Comparison(tuple(compare(bert_tiny, lengths=(512, 128), cases=cases, rounds=1)))
+    return Comparison(tuple(compare(minilm, lengths=(512, 128), cases=cases, rounds=1)))
 
 
 def test_every_case_is_run_at_every_length_on_the_same_tokens(found):
@@ -30,11 +31,11 @@ def test_every_case_is_run_at_every_length_on_the_same_tokens(found):
 
 
 def test_an_audit_with_all_spectra_is_quicker_than_decomposing_every_pattern(found):
-    """At 512 tokens already, in a model of two heads."""
+    """At 512 tokens by far."""
     audit, svd = found.ratio("everything", 512), found.ratio("eager_svd", 512)
     assert audit is not None
     assert svd is not None
-    assert audit[0] < svd[0]
+    assert audit[0] < svd[0] / 2
 
 
 def test_growth_is_the_slope_of_logarithms_and_ratios_are_per_sample():
@@ -49,13 +50,20 @@ def test_growth_is_the_slope_of_logarithms_and_ratios_are_per_sample():
     assert Comparison((plain[0],)).growth("plain") == (None, None)
 
 
+_TAKING = """
+from audit.benchmark.memory import peak_beyond
+with peak_beyond() as peak:
+    held = bytearray(60_000_000)
+    held[::4096] = b"x" * len(held[::4096])
+    del held
+print(peak.bytes)
+"""
+
+
 def test_a_peak_is_what_was_held_at_once():
-    """Sixty megabytes taken and given back count, and only while they are looked at."""
-    with peak_beyond() as peak:
-        held = bytearray(60_000_000)
-        held[::4096] = b"x" * len(held[::4096])
-        del held
-    assert 55_000_000 < peak.bytes < 120_000_000
+    """Sixty megabytes taken and given back count, in a process that holds none to spare."""
+    done = subprocess.run([sys.executable, "-c", _TAKING], capture_output=True, text=True, check=True)
+    assert 55_000_000 < int(done.stdout) < 120_000_000
 
 
 def test_a_checkpoint_that_cannot_be_audited_is_one_line(tmp_path):
