@@ -13,7 +13,7 @@ _LIMITS: Final = {
     "samples": (1, 100_000),
     "max_length": (SMALLEST_LENGTH, 131_072),
     "batch_size": (1, 1_024),
-    "spectra": (0, 100_000),
+    "spectra": (1, 100_000),
 }
 _CHOICES: Final = {"depth": ("quick", "standard", "full"), "dtype": ("float32", "bfloat16", "float16")}
 _DEVICE: Final = re.compile(r"cpu|mps|(cuda|xpu)(:\d+)?")

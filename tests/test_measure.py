@@ -8,6 +8,7 @@ import torch
 from audit import catalog
 from audit.measure import Recorder, Table, summarised, weighed
 from audit.observations import Batch, WeightObservation
+from tests.metrics.synthetic import attention, random_attention
 from tests.rules.cases import layers
 
 METRICS = catalog.metrics()
@@ -89,3 +90,33 @@ def test_the_table_is_tidy_and_holds_every_defined_value(tmp_path):
     row = frame[(frame["sample"] == 1) & (frame.layer == 0) & (frame["head"] == 1)]
     assert row.value.item() == 5.0
     assert frame[frame.metric == "token_similarity"]["head"].isna().all()
+
+
+def test_spectra_are_taken_of_the_first_samples_only_whatever_the_batch():
+    """Three of five, in batches of two and of five; every other metric has all."""
+    metrics = [METRICS["sigma_1"], ENTROPY]
+    found = []
+    for size in (2, 5):
+        recorder = Recorder(metrics, layers(4), samples=5, spectra=3)
+        for start in range(0, 5, size):
+            rows = range(start, min(5, start + size))
+            empty = torch.zeros(len(rows), 3)
+            names = tuple(map(str, rows))
+            recorder.begin(Batch(empty.long(), empty.bool(), empty.bool(), tuple(rows), names))
+            made = [random_attention(row) for row in rows]
+            pattern = torch.cat([each.pattern[:1] for each in made])
+            recorder.on_attention(attention(pattern))
+        found.append(recorder.values)
+
+    for values in found:
+        assert np.isfinite(values["sigma_1"][:3]).all()
+        assert np.isnan(values["sigma_1"][3:]).all()
+        assert np.isfinite(values["attention_entropy"]).all()
+    np.testing.assert_allclose(found[0]["sigma_1"], found[1]["sigma_1"], rtol=1e-6)
+
+
+def test_a_rank_of_more_than_can_be_told_makes_the_mean_a_lower_bound():
+    """Nine stands for all that is larger; without one of them the mean is what it is."""
+    rank = METRICS["attention_rank"]
+    assert summary(np.full((16, 1, 2), 8.0), rank).bound is None
+    assert summary(np.array([[[8.0, 9.0]]] * 16), rank).bound == "at_least"
