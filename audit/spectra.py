@@ -22,9 +22,7 @@ MOST_ROUNDS = 12
 RESIDUAL = 3e-3  # by which the first two pairs of vectors may be off: an error of its square in the values
 LEAST = 0.01  # of the first value, below which the second need not be known relative to itself
 FLAT = 0.97  # of the second value: where the last of the block is nearly as large, they are not told apart
-EXACT = (
-    512  # queries or keys up to which such patterns are decomposed; in longer ones the values are within 1%
-)
+EXACT = 512  # queries or keys up to which such patterns are decomposed; beyond, their values are within 1%
 SMALL_REST = 1e-3  # of the energy: less is lost when the first value is taken from the whole
 ROWS = 256  # of a block
 HELD = 2**22  # entries of patterns kept between rounds: 16 MB in float32; larger ones are made again
