@@ -12,6 +12,7 @@ from audit import store as stores
 from audit.auditor import audit_checkpoint
 from audit.cli import signing
 from audit.cli.bars import progress_on
+from audit.cli.explaining import explained
 from audit.cli.options import baseline_option, plan_options
 from audit.compare.comparing import entry_at
 from audit.errors import NotComparable
@@ -36,6 +37,7 @@ SHOWN = 10  # findings on the terminal; the report has all
 @signing.passphrase_file
 @click.option("--force", is_flag=True, help="Measure again although this audit exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print audit.json and nothing else.")
+@click.option("--explain", is_flag=True, help="Print passes, time and memory that it will take, and stop.")
 def run(
     checkpoint: Path,
     *,
@@ -46,6 +48,7 @@ def run(
     baseline: Path | None,
     force: bool,
     as_json: bool,
+    explain: bool,
     key: Path | None,
     passphrase_file: Path | None,
     **options: Any,
@@ -58,6 +61,10 @@ def run(
     signal.signal(signal.SIGTERM, interrupt)
     sign = signing.ready(key, passphrase_file, pdf=not no_pdf)
     plan = Plan(**options)
+    if explain:
+        pdf = not no_pdf
+        click.echo(explained(checkpoint, plan, policy=policy, adapter=adapter, pdf=pdf, as_json=as_json))
+        return 0
     if baseline:
         entry_at(baseline)  # refused before any work
     with progress_on(sys.stderr) as progress:

@@ -5,6 +5,7 @@ what the model gains on these texts. And a passage is put a second time into the
 another passage in its place: what it could gain, whatever these texts ask for.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -79,7 +80,7 @@ def reach(loaded: LoadedModel, fed: Fed | None, *, seed: int) -> Reach:
 
 def _measured(model: Any, measure: Loss, texts: Sequence[Text], known: Reach, *, seed: int) -> Reach:
     passage = max(16, known.window // PASSAGES)
-    contexts, distances = (_grid(first, known.window - passage) for first in (SHORTEST, passage))
+    contexts, distances = (grid(first, known.window - passage) for first in (SHORTEST, passage))
     losses = np.stack([_read(model, measure, _cut(texts, each, passage)) for each in contexts], axis=1)
     names = tuple(text.document for text in texts)
     samples = Samples(losses[:, -1], names, ("",) * len(names))
@@ -125,7 +126,18 @@ def _texts(fed: Fed) -> list[Text]:
     return [text for text in found.values() if len(text.own) == longest][:DOCUMENTS]
 
 
-def _grid(first: int, last: int) -> list[int]:
+def passes_over(window: int, documents: int) -> tuple[int, int]:
+    """Passes and tokens of the experiments on so many documents with windows of so many tokens; none where too short."""
+    if window < LEAST:
+        return 0, 0
+    passage = max(16, window // PASSAGES)
+    contexts, distances = (grid(first, window - passage) for first in (SHORTEST, passage))
+    lengths = [each + passage for each in (*contexts, *distances, *distances)]
+    passes = sum(math.ceil(documents / max(1, AT_ONCE // length)) for length in lengths)
+    return passes, documents * sum(lengths)
+
+
+def grid(first: int, last: int) -> list[int]:
     """`first`, four times as much, and so on, and `last`; what comes close to it is left out."""
     steps = [first * GROWTH**power for power in range(20)]
     return [step for step in steps if step * 1.5 <= last] + [last]
@@ -193,7 +205,7 @@ def position_decay(model: Any) -> PositionDecay:
     table, turning = position_table(model), rotary_frequencies(model)
     if table is not None:
         scheme: Scheme = "sinusoidal table" if depends_on_distance_alone(table) else "learned table"
-        distances = _grid(1, len(table) - 1)
+        distances = grid(1, len(table) - 1)
         return PositionDecay(
             scheme=scheme,
             positions=limit,
@@ -201,7 +213,7 @@ def position_decay(model: Any) -> PositionDecay:
             alike=_pairs(distances, table_likeness(table, distances)),
         )
     if turning is not None and limit:
-        distances = _grid(1, limit - 1)
+        distances = grid(1, limit - 1)
         return PositionDecay(
             scheme="rotary",
             positions=limit,

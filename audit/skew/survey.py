@@ -67,11 +67,11 @@ def survey_skew(
     Raises:
         UnusableInput, MachineFault: as any pass does.
     """
-    if (why := _inapplicable(loaded, layers)) is not None:
+    if (why := inapplicable(loaded, layers)) is not None:
         return Skew(probe=probe.name, quantities={}, tests=0, level=LEVEL, axes=(), absent=why)
     ground = Ground(loaded=loaded, layers=layers, plan=plan, shown=plan.show_text or not probe.private)
     axes = probe.axes()
-    budget = None if plan.depth == "full" or _fits(axes) else SENTENCES // len(axes)
+    budget = None if plan.depth == "full" or fits(axes) else SENTENCES // len(axes)
     measured = []
     with progress.stage(f"observe {probe.name}", len(axes)) as advance:
         for axis in axes:
@@ -91,7 +91,8 @@ def survey_skew(
     return Skew(probe=probe.name, quantities=titles, tests=together.size, level=LEVEL, axes=tuple(said))
 
 
-def _inapplicable(loaded: LoadedModel, layers: Sequence[LayerCoverage]) -> str | None:
+def inapplicable(loaded: LoadedModel, layers: Sequence[LayerCoverage]) -> str | None:
+    """Why nothing can be compared on this model; None where it can."""
     if loaded.tokenizer is None:
         return "the checkpoint has no tokenizer"
     if not getattr(loaded.tokenizer, "is_fast", False):
@@ -101,7 +102,7 @@ def _inapplicable(loaded: LoadedModel, layers: Sequence[LayerCoverage]) -> str |
     return None
 
 
-def _fits(axes: Sequence[Axis]) -> bool:
+def fits(axes: Sequence[Axis]) -> bool:
     """Whether all sentences of a file of one's own are within the budget."""
     return all(axis.rows for axis in axes) and sum(len(axis.rows or ()) for axis in axes) <= SENTENCES
 

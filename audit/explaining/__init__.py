@@ -1,0 +1,1 @@
+"""What an audit will cost, before it starts: passes, time and memory."""
