@@ -1,6 +1,5 @@
 """The most memory that a piece of work needs beyond what its process held before."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,15 +20,11 @@ def peak_beyond() -> Iterator[Peak]:
     """Resident memory at its highest while the block runs, less what it was before (Linux; elsewhere 0)."""
     peak, before = Peak(), 0
     if _RESET.exists():
-        with _one_at_a_time:
-            _RESET.write_text("5", "ascii")  # the high-water mark starts anew
-            before = _kibibytes("VmRSS")
+        _RESET.write_text("5", "ascii")  # the high-water mark starts anew
+        before = _kibibytes("VmRSS")
     yield peak
     if _RESET.exists():
         peak.bytes = 1024 * max(0, _kibibytes("VmHWM") - before)
-
-
-_one_at_a_time: Final = threading.Lock()
 
 
 def _kibibytes(name: str) -> int:

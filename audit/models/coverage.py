@@ -43,27 +43,32 @@ def survey(model: PreTrainedModel) -> tuple[LayerCoverage, ...]:
         raise NothingObserved(
             f"model type {model.config.model_type!r} computes no softmax attention: there is nothing to audit"
         )
-    path: Literal["fused", "eager"] = "fused" if _may_fuse(model, found) else "eager"
-    return tuple(
-        replace(layer, index=index, path=None if layer.reason else path) for index, layer in enumerate(layers)
-    )
+    fused = _fused(model, found)
+    return tuple(replace(layer, index=index, path=_path(layer, fused)) for index, layer in enumerate(layers))
 
 
-def _may_fuse(model: PreTrainedModel, eager: Sequence[Block]) -> bool:
-    """Whether fused kernels compute, on a few tokens, what the family's own code does.
+def _path(layer: LayerCoverage, fused: frozenset[str]) -> Literal["fused", "eager"] | None:
+    if layer.reason is not None:
+        return None
+    return "fused" if layer.name in fused else "eager"
+
+
+def _fused(model: PreTrainedModel, eager: Sequence[Block]) -> frozenset[str]:
+    """The layers that a fused kernel computes; none unless all come out, on a few tokens, as of the family's own code.
 
     Not where scores are capped, which few tokens may not show; and only on the CPU, where the kernel gives the
     log-sum-exp of its rows.
     """
     capped = any(getattr(config, "attn_logit_softcapping", None) for config in configurations(model))
     if capped or model.device.type != "cpu" or not getattr(model, "_supports_sdpa", False):
-        return False
+        return frozenset()
     try:
         fused = [each for block in blocks(model, fused=True) for each in block.attentions]
     except AuditError:  # it says that it can, and cannot
-        return False
+        return frozenset()
     own = [each for block in eager for each in block.attentions]
-    return len(own) == len(fused) and all(map(_alike, own, fused))
+    alike = len(own) == len(fused) and all(map(_alike, own, fused))
+    return frozenset(each.name for each in fused if alike and each.fused)
 
 
 def _alike(one: Attending, other: Attending) -> bool:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from audit.models.attention import by_head, is_whole
-from audit.models.fused import MASKED
+from audit.models.fused import MASKED, Fused
 from audit.models.inputs import Fed, Positions, model_inputs, ordinary_ids
 from audit.models.location import numbered
 from audit.models.passes import Watcher, run
@@ -29,6 +29,7 @@ class Attending:
     queries: int
     keys: int
     whole: bool  # False where its softmax came in pieces
+    fused: bool  # whether one kernel computed it
     causal: bool
     head_outputs: Tensor  # [batch, query, head * value_dim]
     projection: nn.Module | None = None  # that multiplies the head outputs, side by side, with W_O
@@ -103,6 +104,7 @@ class _Notes(Watcher):
             queries=queries,
             keys=found.pattern.shape[-1],
             whole=whole,
+            fused=isinstance(found.softmax, Fused),
             causal=whole and not bool((by_head(found.scores, rows) > MASKED).triu(1).any()),
             head_outputs=by_head(found.output, rows).transpose(1, 2).reshape(rows, queries, -1),
         )

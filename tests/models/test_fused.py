@@ -55,10 +55,17 @@ def _fields(layer: LayerCoverage) -> dict[str, object]:
 
 @pytest.mark.parametrize(
     ("model_type", "path"),
-    [("llama", "fused"), ("gpt2", "fused"), ("bert", "fused"), ("gemma2", "eager"), ("gpt_oss", "eager")],
+    [
+        ("llama", "fused"),
+        ("gpt2", "fused"),
+        ("bert", "fused"),
+        ("gemma2", "eager"),
+        ("gpt_oss", "eager"),
+        ("deepseek_v3", "eager"),
+    ],
 )
 def test_soft_caps_and_sink_columns_keep_a_family_to_its_own_code(model_type: str, path: str) -> None:
-    """No fused kernel computes either."""
+    """No fused kernel computes either, nor values of another width than the queries'."""
     task = "masked" if model_type == "bert" else "causal"
     assert {layer.path for layer in survey(tiny_model(model_type, task))} == {path}  # type: ignore[arg-type]
 
