@@ -16,7 +16,7 @@ from audit.results.subject import LayerCoverage
 WHOLE = "a quantity of the whole corpus, not a mean over documents: no interval"
 
 Partial = Callable[[Any], Mapping[str, Tensor]]
-Share = dict[str, Tensor]  # float64, one sample's part or the sum of many
+Share = dict[str, Tensor]  # float64, the sum of the parts of many samples
 
 
 class Sums:
@@ -30,8 +30,18 @@ class Sums:
     def add(self, kind: str, observation: Any, layer: int) -> None:
         """Take in one observation; samples come in order, batch by batch."""
         for partial in dict.fromkeys(m.partial for m in self._metrics if m.observes == kind):
-            for share in _shares(partial(observation)):
-                self._take(partial, layer, share)
+            count, share = _summed(partial(observation))
+            if count:
+                self._take((partial, layer), count, share)
+
+    def absorb(self, others: "Sums") -> None:
+        """Take in what sums of the same metrics hold of the samples that follow."""
+        for place, (count, share) in others.parts().items():
+            self._take(place, count, share)
+
+    def parts(self) -> dict[tuple[Partial, int], tuple[int, Share]]:
+        """How many samples were added up for each way to take a part and each layer, and to what."""
+        return {place: (self._counts[place], share) for place, share in self._sums.items()}
 
     def total(self, metric: CorpusMetric, layer: int) -> Share | None:
         """What was added up for `metric` in one layer; None where no sample contributed."""
@@ -67,12 +77,11 @@ class Sums:
         """Each way to take a sample's part, by the first metric that uses it."""
         return {metric.partial: metric.name for metric in reversed(self._metrics)}
 
-    def _take(self, partial: Partial, layer: int, share: Share) -> None:
-        place = (partial, layer)
+    def _take(self, place: tuple[Partial, int], count: int, share: Share) -> None:
         known = self._sums.setdefault(place, {name: torch.zeros_like(part) for name, part in share.items()})
         for name, part in share.items():
             known[name] += part
-        self._counts[place] = self._counts.get(place, 0) + 1
+        self._counts[place] = self._counts.get(place, 0) + count
 
     def _measurement(self, metric: CorpusMetric, layers: Sequence[LayerCoverage]) -> Measurement:
         values = [self._reduced(metric, layer) for layer in layers]
@@ -90,12 +99,10 @@ class Sums:
         return [rounded(value) for value in metric.reduce(total).tolist()]
 
 
-def _shares(parts: Mapping[str, Tensor]) -> list[Share]:
-    """The samples of a batch one by one, those left out that are not finite."""
-    batch = len(next(iter(parts.values())))
-    flat = [part.reshape(batch, -1) for part in parts.values()]
-    finite = torch.stack([part.isfinite().all(-1) for part in flat]).all(0).tolist()
-    return [{n: part[row].double().cpu() for n, part in parts.items()} for row in range(batch) if finite[row]]
+def _summed(parts: Mapping[str, Tensor]) -> tuple[int, Share]:
+    """How many samples of a batch are finite, and the sum of their parts."""
+    finite = torch.stack([part.isfinite().flatten(1).all(1) for part in parts.values()]).all(0)
+    return int(finite.sum()), {name: part[finite].double().sum(0).cpu() for name, part in parts.items()}
 
 
 def _numbers(value: float | list[float | None] | None) -> bool:

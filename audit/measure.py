@@ -48,11 +48,14 @@ class Recorder:
         samples: int,
         *,
         spectra: int | None = None,
+        first: int = 0,
     ) -> None:
-        """Of the first `spectra` samples spectra are taken; None: of all."""
+        """Of the first `spectra` samples spectra are taken; None: of all. The samples count from `first`."""
         heads = max(layer.heads for layer in layers)
+        self._quantities, self._layers = metrics, layers
         self._metrics = [metric for metric in metrics if isinstance(metric, Metric)]
         self.sums = Sums(metrics)
+        self._first = first
         self._rows: slice = slice(0, 0)
         self._spectra = samples if spectra is None else spectra
         self.values: dict[str, NDArray[np.float64]] = {
@@ -61,9 +64,22 @@ class Recorder:
             if metric.observes != "weights"
         }
 
+    def part(self, first: int, last: int) -> "Recorder":
+        """A recorder of these samples alone: its values are rows of this one's, its sums are its own."""
+        end = last + 1
+        spectra = max(self._spectra - first, 0)
+        part = Recorder(self._quantities, self._layers, end - first, spectra=spectra, first=first)
+        part.values = {name: array[first:end] for name, array in self.values.items()}
+        return part
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of what is measured."""
+        return tuple(metric.name for metric in self._quantities)
+
     def begin(self, batch: Batch) -> None:
         """Say which samples the next observations belong to."""
-        self._rows = slice(batch.samples[0], batch.samples[-1] + 1)
+        self._rows = slice(batch.samples[0] - self._first, batch.samples[-1] + 1 - self._first)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Everything measured so far, as flat arrays by name."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,11 +13,10 @@ from audit.interventions.reach import reach
 from audit.measure import WEIGHTS, Recorder, Table, not_finite, skipped, summarised, weighed
 from audit.models.coverage import observed, survey
 from audit.models.loading import LoadedModel
-from audit.models.observing import Receiver, Together, observe
 from audit.models.positions import learned_positions
 from audit.models.weights import nonfinite_tensors, weight_observations
 from audit.nulls import Ground, all_nulls
-from audit.partial import Partial
+from audit.pieces import gather, pieces
 from audit.probes.sampling import Feed
 from audit.progress import Progress
 from audit.protocol import apart, by_protocol
@@ -47,7 +47,7 @@ class Measured(NamedTuple):
 class _Observed(NamedTuple):
     layers: tuple[LayerCoverage, ...]  # with what became of each
     by_probe: dict[str, dict[str, Measurement]]
-    kernels: Kernels | None  # None where another attempt saw the first batch
+    kernels: Kernels | None  # None where another attempt or process saw the first batch
 
 
 def measured(
@@ -160,22 +160,17 @@ def _observed(
     seen: set[int] = set()
     by_probe: dict[str, dict[str, Measurement]] = {}
     gradients = Gradients(loaded, layers, usual, asked.plan)
+    if kept:
+        with suppress(OSError):  # a full disk will be told by what cannot do without it
+            kept.mkdir(parents=True, exist_ok=True)
     with Table(folder / MEASUREMENTS) as table:
         for fed in feeds:
             recorder = Recorder(usual, layers, fed.samples, spectra=asked.plan.spectra)
             with progress.stage(f"observe {fed.name}", len(fed.batches)) as advance:
-                partial = Partial.of(kept, asked, fed)
-                done = partial.restore(recorder, seen)
-                advance(done)
-                for number, batch in enumerate(fed.batches[done:], done + 1):
-                    recorder.begin(batch)
-                    receiver: Receiver = recorder
-                    if fed is feeds[0] and number == 1:
-                        kernels = Kernels(layers)
-                        receiver = Together(recorder, kernels)
-                    seen |= observe(loaded.model, batch, receiver, layers=layers).seen
-                    partial.keep(number, recorder, seen)
-                    advance(1)
+                parts = pieces(asked, fed, recorder, kept)
+                found = gather(parts, recorder, loaded, layers, advance, kernels=fed is feeds[0])
+                seen |= found.layers
+                kernels = kernels or found.kernels
             if backward := gradients.samples(fed):
                 with progress.stage(f"gradients {fed.name}", backward) as advance:
                     gradients.record(fed, recorder, advance)

@@ -1,11 +1,14 @@
-"""What an attempt had measured before it died, taken up by the next attempt at the same measurement.
+"""What was measured of a piece of a probe, by an attempt that died since or by another process that is at it too.
 
-One file for each probe, replaced after a batch. It begins with a digest over what it belongs to and what it holds:
+One file for each piece, replaced after a batch, and one whose lock says who works on it. The file begins with a digest over what it belongs to and what it holds:
 another measurement's state, a torn or an edited file is as good as none.
 """
 
+import fcntl
 import hashlib
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Self
 
@@ -19,13 +22,13 @@ from audit.measure import Recorder
 from audit.probes.sampling import Feed
 from audit.request import Request
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _DIGEST: Final = 32  # bytes
 _SHARE: Final = 0.05  # of the time may go into keeping
 
 
 class Partial:
-    """The state of one probe's recorder; without a folder nothing is kept and nothing is known."""
+    """The state of one piece's recorder; without a folder nothing is kept and nothing is known."""
 
     def __init__(self, folder: Path | None, identity: str) -> None:
         self._path = folder / f"{identity}.part" if folder else None
@@ -33,8 +36,8 @@ class Partial:
         self._saved, self._took = time.monotonic(), 0.0  # when, and in how many seconds
 
     @classmethod
-    def of(cls, folder: Path | None, asked: Request, fed: Feed) -> Self:
-        """The one of `fed`: the same numbers to the bit need the same batches and as many threads."""
+    def of(cls, folder: Path | None, asked: Request, fed: Feed, recorder: Recorder, number: int) -> Self:
+        """The one of a piece of `fed`: the same numbers to the bit need the same batches and as many threads."""
         plan = asked.plan
         about = [
             _FORMAT,
@@ -43,8 +46,28 @@ class Partial:
             fed.digest,
             plan.batch_size,
             torch.get_num_threads(),
+            recorder.metrics,
+            number,
         ]
         return cls(folder, digest_of(about))
+
+    @contextmanager
+    def taken(self) -> Iterator[bool]:
+        """Whether nobody else works on the piece during the block; a process that dies lets go of it."""
+        try:
+            lock = self._path.with_suffix(".lock").open("w") if self._path else None
+        except OSError:  # nowhere to keep anything: nothing is shared
+            lock = None
+        if lock is None:
+            yield True
+            return
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            yield True
 
     def restore(self, recorder: Recorder, seen: set[int]) -> int:
         """How many batches are done already, their results and the layers they showed being entered."""
@@ -60,10 +83,10 @@ class Partial:
         recorder.restore(state)
         return done
 
-    def keep(self, done: int, recorder: Recorder, seen: set[int]) -> None:
-        """Keep the state after `done` batches, unless keeping would take too much of the time."""
+    def keep(self, done: int, recorder: Recorder, seen: set[int], *, last: bool = False) -> None:
+        """Keep the state after `done` batches, unless it is not the `last` and would take too much of the time."""
         began = time.monotonic()
-        if self._path is None or self._took > _SHARE * (began - self._saved):
+        if self._path is None or (not last and self._took > _SHARE * (began - self._saved)):
             return
         state = {"done": np.array([done]), "seen": np.array(sorted(seen), np.int64), **recorder.state()}
         try:
@@ -74,7 +97,6 @@ class Partial:
         self._took = self._saved - began
 
     def _write(self, path: Path, data: bytes) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(f".{path.name}.{time.monotonic_ns()}")
         fresh.write_bytes(self._digest(data) + data)
         fresh.replace(path)

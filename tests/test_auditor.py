@@ -232,7 +232,7 @@ def test_a_refused_checkpoint_leaves_no_store(tmp_path):
 
 def test_a_model_without_observable_attention_leaves_no_store(bert_tiny, tmp_path, monkeypatch):
     """Nothing observed is an error, never an empty report."""
-    monkeypatch.setattr("audit.measuring.observe", lambda *_, **__: type("Pass", (), {"seen": set()})())
+    monkeypatch.setattr("audit.pieces.observe", lambda *_, **__: type("Pass", (), {"seen": set()})())
     with pytest.raises(NothingObserved):
         audit_checkpoint(bert_tiny, QUICK, store=tmp_path / "store")
     assert not (tmp_path / "store").exists()

@@ -5,7 +5,7 @@ import dataclasses
 import msgspec
 import pytest
 
-from audit import Plan, audit_checkpoint, measuring, partial, store
+from audit import Plan, audit_checkpoint, partial, pieces, store
 from audit.store import Fence
 
 PLAN = Plan(
@@ -18,6 +18,9 @@ PLAN = Plan(
     threads=1,
 )
 BATCHES = 8  # of two probes
+LONG = dataclasses.replace(
+    PLAN, probes=("prose",), samples=40, batch_size=1
+)  # pieces of two or three batches
 
 
 class Died(BaseException):
@@ -27,7 +30,7 @@ class Died(BaseException):
 @pytest.fixture
 def passes(monkeypatch):
     """Counts batches observed; dies before the one whose number is in `dies_at`."""
-    real, counter = measuring.observe, {"seen": 0, "dies_at": None}
+    real, counter = pieces.observe, {"seen": 0, "dies_at": None}
 
     def observe(*given, **named):
         if counter["seen"] == counter["dies_at"]:
@@ -35,7 +38,7 @@ def passes(monkeypatch):
         counter["seen"] += 1
         return real(*given, **named)
 
-    monkeypatch.setattr(measuring, "observe", observe)
+    monkeypatch.setattr(pieces, "observe", observe)
     monkeypatch.setattr(partial, "_SHARE", 1e9)  # keep after each batch, whatever it costs
     return counter
 
@@ -83,6 +86,15 @@ def test_it_may_die_again_and_again(passes, bert_tiny, tmp_path, whole):
     assert contents(tmp_path / audit.audit_id) == whole
 
 
+def test_a_piece_is_gone_on_with_where_it_was_left(passes, bert_tiny, tmp_path):
+    """Where a piece has several batches, those that were kept are not observed again."""
+    die(passes, bert_tiny, tmp_path, at=9, plan=LONG)
+    audit = attempt(bert_tiny, tmp_path, LONG)
+    assert passes["seen"] == 40 - 9
+    whole = attempt(bert_tiny, tmp_path / "whole", LONG)
+    assert contents(tmp_path / audit.audit_id) == contents(tmp_path / "whole" / whole.audit_id)
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -97,8 +109,8 @@ def test_a_damaged_state_is_as_good_as_none(passes, bert_tiny, tmp_path, whole, 
     """Found by its digest; everything is measured again."""
     die(passes, bert_tiny, tmp_path, at=3)
     (kept,) = store.partials(tmp_path)
-    (file,) = kept.iterdir()
-    file.write_bytes(spoil(file.read_bytes()))
+    for file in kept.glob("*.part"):
+        file.write_bytes(spoil(file.read_bytes()))
     audit = attempt(bert_tiny, tmp_path)
     assert passes["seen"] == BATCHES
     assert contents(tmp_path / audit.audit_id) == whole
@@ -107,11 +119,11 @@ def test_a_damaged_state_is_as_good_as_none(passes, bert_tiny, tmp_path, whole, 
 def test_the_state_of_another_measurement_is_none(passes, bert_tiny, tmp_path, whole):
     """Neither under its own name nor renamed; nor that of another partition into batches."""
     # Given the state of other seeds and of the same measurement in batches of four
-    die(passes, bert_tiny, tmp_path / "a", at=3, plan=dataclasses.replace(PLAN, seed=1))
+    die(passes, bert_tiny, tmp_path / "a", at=1, plan=dataclasses.replace(PLAN, seed=1))
     die(passes, bert_tiny, tmp_path / "b", at=1, plan=dataclasses.replace(PLAN, batch_size=4))
     die(passes, bert_tiny, tmp_path, at=1)
     (kept,), (foreign,), (other,) = map(store.partials, (tmp_path, tmp_path / "a", tmp_path / "b"))
-    (own,), (strange,), (parted,) = (list(folder.iterdir()) for folder in (kept, foreign, other))
+    (own,), (strange,), (parted,) = (list(folder.glob("*.part")) for folder in (kept, foreign, other))
     assert len({own.name, strange.name, parted.name}) == 3
     # When it lies where this measurement's state should be
     own.write_bytes(strange.read_bytes())
