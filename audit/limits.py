@@ -7,6 +7,9 @@ from audit.errors import UnusableInput
 from audit.results import Plan
 
 LARGEST_SEED: Final = 2**63 - 1  # what every generator of random numbers in use takes
+MOST_SHARDS: Final = (
+    16  # that a probe is cut into: more would be more files, and seldom are so many workers free
+)
 SMALLEST_LENGTH: Final = 16  # tokens; below it an attention pattern says next to nothing
 
 _LIMITS: Final = {

@@ -16,7 +16,7 @@ from audit.models.loading import LoadedModel
 from audit.models.positions import learned_positions
 from audit.models.weights import nonfinite_tensors, weight_observations
 from audit.nulls import Ground, all_nulls
-from audit.pieces import gather, pieces
+from audit.pieces import each_free, gather, measure, pieces
 from audit.probes.sampling import Feed
 from audit.progress import Progress
 from audit.protocol import apart, by_protocol
@@ -98,6 +98,18 @@ def measured(
         _reach(asked, loaded, feeds, progress),
         seen.kernels,
     )
+
+
+def helped(
+    asked: Request, loaded: LoadedModel, feeds: Sequence[Feed], *, kept: Path, progress: Progress
+) -> None:
+    """Measure into `kept` what is free of the pieces of `feeds`, as long as somebody may want them there."""
+    usual, layers = apart(asked.metrics)[0], survey(loaded.model)
+    for fed in feeds:
+        recorder = Recorder(usual, layers, fed.samples, spectra=asked.plan.spectra)
+        with progress.stage(f"help with {fed.name}", len(fed.batches)) as advance:
+            found = pieces(asked, fed, recorder, kept)
+            each_free(found, lambda piece: kept.is_dir() and measure(piece, loaded, layers, advance))
 
 
 def _reach(asked: Request, loaded: LoadedModel, feeds: Sequence[Feed], progress: Progress) -> Reach | None:

@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from audit.limits import MOST_SHARDS
 from audit.measure import Recorder
 from audit.models.loading import LoadedModel
 from audit.models.observing import Receiver, Together, observe
@@ -21,7 +22,6 @@ from audit.request import Request
 from audit.results.subject import LayerCoverage
 from audit.similarity import Kernels
 
-MOST: Final = 16  # pieces of a probe: more would be more files, and no more than so many processes can help
 _PAUSE: Final = 0.1  # seconds between two looks at pieces that others work on
 
 
@@ -48,7 +48,7 @@ class Seen(NamedTuple):
 
 def pieces(asked: Request, fed: Feed, recorder: Recorder, kept: Path | None) -> tuple[Piece, ...]:
     """The pieces of a probe, each recording its rows of `recorder`; what is measured of one lies in `kept`."""
-    count = min(MOST, len(fed.batches))
+    count = min(MOST_SHARDS, len(fed.batches))
     ends = pairwise(len(fed.batches) * place // count for place in range(count + 1))
     return tuple(
         Piece(
@@ -78,7 +78,7 @@ def gather(
     return Seen(set().union(*(piece.seen for piece in found)), next(filter(None, opened), None))
 
 
-def each_free(found: Sequence[Piece], work: Callable[[Piece], None]) -> list[Piece]:
+def each_free(found: Sequence[Piece], work: Callable[[Piece], object]) -> list[Piece]:
     """Do the work on every piece that is free; those are left over that other processes are at."""
     held = []
     for piece in found:
@@ -111,7 +111,7 @@ def measure(
     return first
 
 
-def _each(found: Sequence[Piece], work: Callable[[Piece], None]) -> None:
+def _each(found: Sequence[Piece], work: Callable[[Piece], object]) -> None:
     while found:
         held = each_free(found, work)
         if len(held) == len(found):

@@ -93,6 +93,13 @@ def run(
     )
 
 
+def ready(asked: Request) -> LoadedModel:
+    """The checkpoint in memory, as the plan wants it."""
+    if asked.plan.threads:
+        torch.set_num_threads(asked.plan.threads)
+    return load_model(asked.checkpoint, dtype=getattr(torch, asked.plan.dtype), device=asked.plan.device)
+
+
 class _Stand(NamedTuple):
     """The checkpoint in memory and what lies ready for it."""
 
@@ -108,12 +115,8 @@ class _Stand(NamedTuple):
 
 
 def _stand(asked: Request, progress: Progress) -> _Stand:
-    if asked.plan.threads:
-        torch.set_num_threads(asked.plan.threads)
     with progress.stage("load", 1) as advance:
-        loaded = load_model(
-            asked.checkpoint, dtype=getattr(torch, asked.plan.dtype), device=asked.plan.device
-        )
+        loaded = ready(asked)
         feeds, unfed = feeds_of(asked, loaded)
         untrained = initial(asked.checkpoint)
         advance(1)

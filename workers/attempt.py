@@ -22,9 +22,9 @@ from workers.message import Message, decoded
 from workers.schedule import dated
 from workers.settings import Settings
 from workers.watchdog import Watchdog
-from workers.wire import Born, Commit, Event, Exited, Failed, Granted, Published, Ready, Run, Stage
+from workers.wire import Born, Commit, Event, Exited, Failed, Granted, Helped, Published, Ready, Run, Stage
 
-OUTCOMES: Final = ("published", "failed", "died", "released", "lost")
+OUTCOMES: Final = ("published", "helped", "failed", "died", "released", "lost")
 _TICK: Final = 0.1  # seconds between two looks at memory and time
 _PAUSE: Final = 1.0  # seconds before the ledger is asked again
 _LOG = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Attempt:
         self._asked_to_stop: float | None = None
         self._watchdog = Watchdog()
         self._granted: str | None = None
-        self._ended: Published | Failed | None = None
+        self._ended: Published | Helped | Failed | None = None
         self._exited: Exited | None = None
         self._killed_for: str | None = None
         self._born = False
@@ -90,6 +90,7 @@ class Attempt:
             adapter=message.adapter,
             pdf=message.pdf,
             force=message.force,
+            helps=message.helps is not None,
             threads=settings.threads,
             allow_pickle=settings.allow_pickle,
         )
@@ -119,7 +120,7 @@ class Attempt:
                 answer = self._persist(lambda: self._ledger.grant(self._claim, event.audit_id))
                 self._granted = event.audit_id if answer else None
                 self._child.tell(Granted(label=self._claim.label, granted=bool(answer)))
-            case Published() | Failed():
+            case Published() | Helped() | Failed():
                 self._ended = event
             case Exited():
                 self._exited = event
@@ -150,6 +151,8 @@ class Attempt:
             self._beat.peak = max(self._beat.peak, self._exited.peak_bytes)
         if published := self._ended if isinstance(self._ended, Published) else self._published_unsaid():
             return self._over("published", self._published(published, message))
+        if isinstance(self._ended, Helped):
+            return self._over("helped", self._helped(message))
         if isinstance(self._ended, Failed) and not self._ended.again:
             return self._over("failed", self._failed(self._ended.reason, self._ended.exit_code))
         if self._killed_for == "stopping" or not self._born:  # neither is the job's fault
@@ -181,6 +184,9 @@ class Attempt:
                 exit_code=end.exit_code,
             )
         )
+
+    def _helped(self, message: Message) -> bool | None:
+        return self._persist(lambda: self._ledger.helped(self._claim, f"it helped job {message.helps}"))
 
     def _failed(self, reason: str, exit_code: int) -> bool | None:
         return self._persist(lambda: self._ledger.fail(self._claim, reason, exit_code=exit_code))
@@ -216,7 +222,7 @@ class Attempt:
 
     def _over(self, outcome: str, entered: bool | None) -> Ended:
         seconds = time.monotonic() - self._began
-        own = self._ended.seconds if isinstance(self._ended, Published) else 0.0
+        own = 0.0 if self._ended is None or isinstance(self._ended, Failed) else self._ended.seconds
         return Ended(self._claim.id, outcome if entered else "lost", seconds, own, self._beat.peak)
 
 

@@ -11,14 +11,15 @@ from typing import Final
 from audit import catalog
 from audit.auditor import audit_checkpoint
 from audit.errors import AuditError, MachineFault, UnusableInput, is_panic
+from audit.helping import help_audit
 from audit.outcomes import VERDICT_CODES
 from audit.probes.files import looks_like_file
 from audit.probes.published import READERS
 from audit.progress import Advance
-from audit.results import Audit, Plan
+from audit.results import Plan
 from audit.store import Fence
 from workers.paths import resolved
-from workers.wire import Commit, Failed, Granted, Line, Published, Run, Stage
+from workers.wire import Commit, Failed, Granted, Helped, Line, Published, Run, Stage
 
 _EVERY: Final = 0.2  # seconds between two words about the same stage
 
@@ -31,10 +32,9 @@ def warm() -> None:
 
 
 def perform(run: Run, line: Line) -> None:
-    """Make the audit and say how it ended; only a death leaves no word."""
-    began = monotonic()
+    """Make the audit, or help to, and say how it ended; only a death leaves no word."""
     try:
-        audit = _audited(run, line)
+        done = _helped(run, line) if run.helps else _audited(run, line)
     except AuditError as error:
         line.say(Failed(str(error), error.exit_code, again=isinstance(error, MachineFault)))
     except MemoryError:
@@ -44,17 +44,15 @@ def perform(run: Run, line: Line) -> None:
             raise
         line.say(Failed(f"a fault of ours: {type(error).__name__}: {error}"[:1_000], 4, again=False))
     else:
-        own = round(monotonic() - began, 3)
-        line.say(Published(audit.audit_id, audit.verdict, VERDICT_CODES[audit.verdict], own))
+        line.say(done)
 
 
-def _audited(run: Run, line: Line) -> Audit:
-    root = Path(run.root)
-    policy = run.policy if not (run.policy or "").endswith(".toml") else _below(run.policy, root, "policy")
-    return audit_checkpoint(
+def _audited(run: Run, line: Line) -> Published:
+    began, root = monotonic(), Path(run.root)
+    audit = audit_checkpoint(
         resolved(run.checkpoint, root=root),
         _plan(run, root),
-        policy=policy,
+        policy=_policy(run, root),
         adapter=_below(run.adapter, root, "adapter"),
         model_root=root,
         store=Path(run.store),
@@ -64,6 +62,27 @@ def _audited(run: Run, line: Line) -> Audit:
         command=f"attnaudit submit {run.checkpoint}",
         fence=Fence(run.label, lambda audit_id: _granted(audit_id, run.label, line)),
     )
+    own = round(monotonic() - began, 3)
+    return Published(audit.audit_id, audit.verdict, VERDICT_CODES[audit.verdict], own)
+
+
+def _helped(run: Run, line: Line) -> Helped:
+    began, root = monotonic(), Path(run.root)
+    help_audit(
+        resolved(run.checkpoint, root=root),
+        _plan(run, root),
+        policy=_policy(run, root),
+        adapter=_below(run.adapter, root, "adapter"),
+        model_root=root,
+        store=Path(run.store),
+        force=run.force,
+        progress=_Told(line),
+    )
+    return Helped(round(monotonic() - began, 3))
+
+
+def _policy(run: Run, root: Path) -> Path | str | None:
+    return run.policy if not (run.policy or "").endswith(".toml") else _below(run.policy, root, "policy")
 
 
 def _plan(run: Run, root: Path) -> Plan:

@@ -4,11 +4,14 @@ import getpass
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from audit.errors import MachineFault, UnusableInput
+from audit.limits import MOST_SHARDS
 from audit.results import Plan
 from workers.app import make_app
 from workers.batches import Batches, Standing
@@ -50,12 +53,15 @@ class Client:
         pdf: bool = True,
         force: bool = False,
         job_id: str | None = None,
+        shards: int = 1,
     ) -> str:
         """The id of the accepted job, which is on the server's disk now; paths are relative to the model root.
 
-        With a `job_id` of your own, submitting again after a lost answer is the same job. Raises UnusableInput,
-        MachineFault.
+        With a `job_id` of your own, submitting again after a lost answer is the same job. Its samples are shared by
+        `shards` workers, where so many are free. Raises UnusableInput, MachineFault.
         """
+        if not 1 <= shards <= MOST_SHARDS:
+            raise UnusableInput(f"shards {shards} is outside 1..{MOST_SHARDS}")
         message = checked(
             Message(
                 checkpoint=checkpoint,
@@ -69,13 +75,20 @@ class Client:
             )
         )
         job_id = job_id or str(uuid.uuid4())
-        if not usable_id(job_id):
+        helpers = [f"{job_id}-shard-{number}" for number in range(2, shards + 1)]
+        if not all(map(usable_id, (job_id, *helpers))):
             raise UnusableInput(f"job id {job_id[:80]!r}: use up to 128 letters, digits, '_' and '-'")
+        self._enter(job_id, message)
+        with suppress(MachineFault):  # fewer helpers are no fault
+            for helper in helpers:
+                self._enter(helper, replace(message, helps=job_id))
+        return job_id
+
+    def _enter(self, job_id: str, message: Message) -> None:
         with _out_of_reach(self._url):
             accepted = self.ledger.accept(job_id, message, limit=self._limit)
         if accepted.outcome == "accepted" and accepted.depth <= ENOUGH:
             hint(self._app)
-        return job_id
 
     def status(self, job_id: str) -> Job:
         """The job as it stands; UnusableInput where there is none of that id."""

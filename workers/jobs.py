@@ -5,9 +5,9 @@ from typing import Any, Final, Literal, get_args
 
 import msgspec
 
-State = Literal["queued", "running", "published", "failed", "cancelled", "quarantined"]
+State = Literal["queued", "running", "published", "helped", "failed", "cancelled", "quarantined"]
 STATES: Final[tuple[State, ...]] = get_args(State)
-FINAL: Final[frozenset[State]] = frozenset({"published", "failed", "cancelled", "quarantined"})
+FINAL: Final[frozenset[State]] = frozenset({"published", "helped", "failed", "cancelled", "quarantined"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,7 @@ class Message:
     adapter: str | None = None
     pdf: bool = True
     force: bool = False
+    helps: str | None = None  # id of the job whose samples it helps to measure, publishing nothing
     schema: int = SCHEMA
 
     @property
@@ -91,6 +92,8 @@ def checked(message: Message) -> Message:
         raise UnusableInput(f"priority {message.priority} is outside {_LOWEST}..{_HIGHEST} (9 goes first)")
     if not message.requested_by.isprintable():
         raise UnusableInput(f"requested_by {message.requested_by!r} holds what cannot be printed")
+    if message.helps is not None and not usable_id(message.helps):
+        raise UnusableInput(f"helps {message.helps[:80]!r} cannot be a job's id")
     limits.checked(message.plan)
     below_root(message.checkpoint, "checkpoint")
     if message.adapter is not None:

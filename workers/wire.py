@@ -23,6 +23,7 @@ class Run(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     pdf: bool = True
     force: bool = False
     threads: int | None = None  # what the operator gives an audit that does not say
+    helps: bool = False  # measure what is free of it, and publish nothing
     allow_pickle: bool = False  # whether the operator lets a plan ask for it
 
 
@@ -68,6 +69,12 @@ class Published(msgspec.Struct, frozen=True, tag=True):
     seconds: float = 0.0  # from the process's first word to its last
 
 
+class Helped(msgspec.Struct, frozen=True, tag=True):
+    """Child to worker: nothing is left that it could measure for another job."""
+
+    seconds: float = 0.0
+
+
 class Failed(msgspec.Struct, frozen=True, tag=True):
     """Child to worker: there will be no audit, and why; `again` = another attempt may fare better."""
 
@@ -85,7 +92,7 @@ class Exited(msgspec.Struct, frozen=True, tag=True):
 
 
 Order = Run | Granted
-Event = Ready | Born | Stage | Commit | Published | Failed | Exited
+Event = Ready | Born | Stage | Commit | Published | Helped | Failed | Exited
 
 
 class Line:

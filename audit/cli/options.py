@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import click
 
+from audit.limits import MOST_SHARDS
 from audit.results import Plan
 
 _DEFAULT: Final = Plan()
@@ -14,6 +15,13 @@ baseline_option = click.option(
     type=click.Path(path_type=Path),
     metavar="AUDIT_DIR",
     help="Say in the report's summary what changed since this audit.",
+)
+shards_option = click.option(
+    "--shards",
+    type=click.IntRange(1, MOST_SHARDS),
+    default=1,
+    show_default=True,
+    help="Workers of the queue that share the samples (only with `attnaudit submit`).",
 )
 _OPTIONS: Final = (
     click.option(

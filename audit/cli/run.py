@@ -13,9 +13,9 @@ from audit.auditor import audit_checkpoint
 from audit.cli import signing
 from audit.cli.bars import progress_on
 from audit.cli.explaining import explained
-from audit.cli.options import baseline_option, plan_options
+from audit.cli.options import baseline_option, plan_options, shards_option
 from audit.compare.comparing import entry_at
-from audit.errors import NotComparable
+from audit.errors import NotComparable, UnusableInput
 from audit.outcomes import VERDICT_CODES
 from audit.report.redraw import redraw
 from audit.results import Audit, Plan
@@ -35,6 +35,7 @@ SHOWN = 10  # findings on the terminal; the report has all
 @baseline_option
 @signing.option
 @signing.passphrase_file
+@shards_option
 @click.option("--force", is_flag=True, help="Measure again although this audit exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print audit.json and nothing else.")
 @click.option("--explain", is_flag=True, help="Print passes, time and memory that it will take, and stop.")
@@ -46,6 +47,7 @@ def run(
     adapter: Path | None,
     no_pdf: bool,
     baseline: Path | None,
+    shards: int,
     force: bool,
     as_json: bool,
     explain: bool,
@@ -59,6 +61,10 @@ def run(
     the machine, 130 interrupted.
     """
     signal.signal(signal.SIGTERM, interrupt)
+    if shards > 1:
+        raise UnusableInput(
+            f"--shards {shards} needs workers: use `attnaudit submit`, with `attnaudit serve` running"
+        )
     sign = signing.ready(key, passphrase_file, pdf=not no_pdf)
     plan = Plan(**options)
     if explain:

@@ -17,7 +17,7 @@ from workers.settings import Settings
 from workers.verbs.common import print_jobs
 from workers.verbs.submit import submit
 
-HERE_ONLY = {"store", "as_json", "explain", "debug", "shards", "sign", "key", "passphrase_file", "baseline"}
+HERE_ONLY = {"store", "as_json", "explain", "debug", "sign", "key", "passphrase_file", "baseline"}
 
 
 def test_submit_takes_what_run_takes():

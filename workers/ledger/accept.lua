@@ -1,7 +1,8 @@
--- id, message, key, checkpoint, requested_by, priority, limit, slot -> outcome, depth of the queue
-local id, message, key, checkpoint, by, priority, limit, slot = unpack(ARGV)
+-- id, message, key, checkpoint, requested_by, priority, limit, slot, helped job -> outcome, depth of the queue
+local id, message, key, checkpoint, by, priority, limit, slot, helps = unpack(ARGV)
 local depth = redis.call('ZCARD', at('in', 'queued'))
 if redis.call('EXISTS', at('job', id)) == 1 then return {'known', depth} end
+if helps ~= '' and not is_open(helps) then return {'over', depth} end
 if depth >= tonumber(limit) then return {'full', depth} end
 if slot ~= '' and not redis.call('SET', at('slot', slot), id, 'NX', 'EX', 40 * 86400) then return {'fired', depth} end
 local time = now()
@@ -11,4 +12,5 @@ redis.call('HSET', at('job', id), 'id', id, 'message', message, 'key', key, 'che
 redis.call('ZADD', at('jobs'), time, id)
 redis.call('ZADD', at('waiting'), time, id)
 enter(id, 'queued', order)
+if helps ~= '' then redis.call('SADD', at('job', helps, 'helpers'), id) end
 return {'accepted', depth + 1}

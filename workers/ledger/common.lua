@@ -34,12 +34,23 @@ local function free(id)
   if key and redis.call('HGET', at('busy'), key) == id then redis.call('HDEL', at('busy'), key) end
 end
 
+local function is_open(id)
+  local state = redis.call('HGET', at('job', id), 'state')
+  return state == 'queued' or state == 'running'
+end
+
+-- With a job end those that help it: there is nothing left for them to measure.
 local function finish(id, state, ...)
   local time = now()
   free(id)
   redis.call('ZREM', at('waiting'), id)
   enter(id, state, time, 'ended', whole(time), ...)
   redis.call('HINCRBY', at('totals'), state, 1)
+  local why = 'job ' .. id .. ' is ' .. state
+  for _, helper in ipairs(redis.call('SMEMBERS', at('job', id, 'helpers'))) do
+    if is_open(helper) and state == 'published' then finish(helper, 'helped', 'reason', why, 'exit_code', 0) end
+    if is_open(helper) then finish(helper, 'cancelled', 'reason', why, 'exit_code', 5) end
+  end
 end
 
 -- Back into the queue: behind all of its priority, or before all others, for it had begun and is not to wait twice.

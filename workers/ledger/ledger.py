@@ -26,17 +26,18 @@ class Ledger:
     def accept(
         self, job_id: str, message: Message, *, limit: int = 1_000_000, slot: str | None = None
     ) -> Accepted:
-        """Put the job into the queue unless its id, or its slot of a schedule, is known."""
+        """Put the job into the queue unless its id, or its slot of a schedule, is known, or what it helps is over."""
         outcome, depth = self._run(
             "accept",
             job_id,
             encoded(message),
-            message.key,
+            job_id if message.helps else message.key,  # those that help one job run at once
             message.checkpoint,
             message.requested_by,
             message.priority,
             limit,
             slot or "",
+            message.helps or "",
         )
         if outcome == "full":
             raise MachineFault(f"{depth} jobs are queued already, which is the limit; submit again later")
@@ -68,6 +69,11 @@ class Ledger:
         """Whether the job is published by this attempt."""
         fields = ("audit_id", audit_id, "verdict", verdict, "exit_code", exit_code)
         return bool(self._run("finish", job_id, token, "published", *fields))
+
+    def helped(self, claim: Claim, reason: str) -> bool:
+        """Whether the job, which helped another, ended by this attempt."""
+        fields = ("reason", reason, "exit_code", 0)
+        return bool(self._run("finish", claim.id, claim.token, "helped", *fields))
 
     def fail(self, claim: Claim, reason: str, *, exit_code: int) -> bool:
         """Whether the job is failed by this attempt."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from audit.cli.options import plan_options
+from audit.cli.options import plan_options, shards_option
 from audit.results import Plan
 from workers.paths import relative
 from workers.serve.notice import served_root
@@ -21,6 +21,7 @@ from workers.verbs.common import client_for, store_option
     "--policy", metavar="FILE", help="A shipped policy's name, or a TOML file below the model root."
 )
 @click.option("--no-pdf", is_flag=True, help="Write the HTML report only.")
+@shards_option
 @click.option("--force", is_flag=True, help="Measure again although this audit exists.")
 @click.option("--priority", type=click.IntRange(0, 9), default=5, show_default=True, help="9 goes first.")
 @click.option("--requested-by", help="Who asks; default: you.")
@@ -31,6 +32,7 @@ def submit(
     policy: str | None,
     adapter: str | None,
     no_pdf: bool,
+    shards: int,
     force: bool,
     priority: int,
     requested_by: str | None,
@@ -49,6 +51,7 @@ def submit(
             requested_by=requested_by,
             pdf=not no_pdf,
             force=force,
+            shards=shards,
         )
     click.echo(job_id)
     return 0
