@@ -101,7 +101,7 @@ class Sums:
 
 def _summed(parts: Mapping[str, Tensor]) -> tuple[int, Share]:
     """How many samples of a batch are finite, and the sum of their parts."""
-    finite = torch.stack([part.isfinite().flatten(1).all(1) for part in parts.values()]).all(0)
+    finite = torch.stack([part.isfinite().reshape(len(part), -1).all(1) for part in parts.values()]).all(0)
     return int(finite.sum()), {name: part[finite].double().sum(0).cpu() for name, part in parts.items()}
 
 

@@ -1,6 +1,6 @@
 """Feeds some samples backward through a model that has a loss, each by itself, and records what that leaves."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from audit.definitions import Quantity
@@ -32,19 +32,17 @@ class Gradients:
         if self._names:
             self._prepare(loaded, layers, plan.seed)
 
-    def samples(self, fed: Feed) -> int:
-        """How many samples of a probe go backward."""
-        return 0 if self._reason(fed) else len(list(_first_windows(fed)))
+    def samples(self, fed: Feed) -> tuple[Batch, ...]:
+        """What goes backward of a probe: the first window of each of its first documents, each by itself."""
+        return () if self._reason(fed) else tuple(_first_windows(fed))
 
-    def record(self, fed: Feed, recorder: Recorder, advance: Callable[[int], None]) -> None:
-        """Backward passes for the first window of the first documents of a probe."""
-        for sample in _first_windows(fed) if not self._reason(fed) else ():
-            recorder.begin(sample)
-            asked = self._loss.differentiable(sample)
-            if asked is not None:
-                for observation in self._backward.observe(*asked):
-                    recorder.on_gradient(observation)
-            advance(1)
+    def record(self, sample: Batch, recorder: Recorder) -> set[int]:
+        """A backward pass for one sample; no layer counts as observed by that."""
+        recorder.begin(sample)
+        asked = self._loss.differentiable(sample)
+        for observation in self._backward.observe(*asked) if asked else ():
+            recorder.on_gradient(observation)
+        return set()
 
     def explained(self, fed: Feed, measurements: Mapping[str, Measurement]) -> dict[str, Measurement]:
         """The measurements of a probe, those of gradients with the reason why there are none."""

@@ -64,12 +64,12 @@ class Recorder:
             if metric.observes != "weights"
         }
 
-    def part(self, first: int, last: int) -> "Recorder":
-        """A recorder of these samples alone: its values are rows of this one's, its sums are its own."""
-        end = last + 1
-        spectra = max(self._spectra - first, 0)
-        part = Recorder(self._quantities, self._layers, end - first, spectra=spectra, first=first)
-        part.values = {name: array[first:end] for name, array in self.values.items()}
+    def part(self, first: int, last: int, *, gradients: bool) -> "Recorder":
+        """A recorder of these samples and either gradients or all else: rows of this one's values, sums of its own."""
+        end, spectra = last + 1, max(self._spectra - first, 0)
+        metrics = [metric for metric in self._quantities if (metric.observes == "gradient") == gradients]
+        part = Recorder(metrics, self._layers, end - first, spectra=spectra, first=first)
+        part.values = {name: self.values[name][first:end] for name in part.values}
         return part
 
     @property

@@ -1,7 +1,7 @@
 """Everything known of a checkpoint before anything is judged: what it was fed, what was seen, what that amounts to."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from audit.models.loading import LoadedModel
 from audit.models.positions import learned_positions
 from audit.models.weights import nonfinite_tensors, weight_observations
 from audit.nulls import Ground, all_nulls
-from audit.pieces import each_free, gather, measure, pieces
+from audit.pieces import Forward, Piece, each_free, gather, pieces
 from audit.probes.sampling import Feed
 from audit.progress import Progress
 from audit.protocol import apart, by_protocol
@@ -105,11 +105,30 @@ def helped(
 ) -> None:
     """Measure into `kept` what is free of the pieces of `feeds`, as long as somebody may want them there."""
     usual, layers = apart(asked.metrics)[0], survey(loaded.model)
+    forward, gradients = Forward(loaded, layers), Gradients(loaded, layers, usual, asked.plan)
     for fed in feeds:
         recorder = Recorder(usual, layers, fed.samples, spectra=asked.plan.spectra)
-        with progress.stage(f"help with {fed.name}", len(fed.batches)) as advance:
-            found = pieces(asked, fed, recorder, kept)
-            each_free(found, lambda piece: kept.is_dir() and measure(piece, loaded, layers, advance))
+        for name, found in _stages(asked, fed, recorder, forward=forward, gradients=gradients, kept=kept):
+            with progress.stage(f"help: {name}", sum(len(piece.batches) for piece in found)) as advance:
+                for piece in found:
+                    if kept.is_dir():  # until the audit is published
+                        each_free([piece], advance)
+
+
+def _stages(
+    asked: Request,
+    fed: Feed,
+    recorder: Recorder,
+    *,
+    forward: Forward,
+    gradients: Gradients,
+    kept: Path | None,
+) -> Iterator[tuple[str, tuple[Piece, ...]]]:
+    """What is looked at of a probe, in pieces: all of it forward, some of it backward where there is a loss."""
+    yield f"observe {fed.name}", pieces(asked, fed, fed.batches, forward, recorder, kept=kept)
+    if samples := gradients.samples(fed):
+        backward = pieces(asked, fed, samples, gradients.record, recorder, kept=kept, gradients=True)
+        yield f"gradients {fed.name}", backward
 
 
 def _reach(asked: Request, loaded: LoadedModel, feeds: Sequence[Feed], progress: Progress) -> Reach | None:
@@ -178,14 +197,11 @@ def _observed(
     with Table(folder / MEASUREMENTS) as table:
         for fed in feeds:
             recorder = Recorder(usual, layers, fed.samples, spectra=asked.plan.spectra)
-            with progress.stage(f"observe {fed.name}", len(fed.batches)) as advance:
-                parts = pieces(asked, fed, recorder, kept)
-                found = gather(parts, recorder, loaded, layers, advance, kernels=fed is feeds[0])
-                seen |= found.layers
-                kernels = kernels or found.kernels
-            if backward := gradients.samples(fed):
-                with progress.stage(f"gradients {fed.name}", backward) as advance:
-                    gradients.record(fed, recorder, advance)
+            forward = Forward(loaded, layers, first=fed is feeds[0])
+            for name, found in _stages(asked, fed, recorder, forward=forward, gradients=gradients, kept=kept):
+                with progress.stage(name, sum(len(piece.batches) for piece in found)) as advance:
+                    seen |= gather(found, recorder, advance)
+            kernels = kernels or forward.kernels
             table.write(fed.name, recorder.values)
             documents = [document for batch in fed.batches for document in batch.documents]
             by_probe[fed.name] = gradients.explained(

@@ -22,98 +22,94 @@ from audit.request import Request
 from audit.results.subject import LayerCoverage
 from audit.similarity import Kernels
 
+Look = Callable[[Batch, Recorder], set[int]]  # one pass, its numbers recorded -> layers observed
 _PAUSE: Final = 0.1  # seconds between two looks at pieces that others work on
 
 
 class Piece(NamedTuple):
-    """Consecutive batches of a probe and what is known of them."""
+    """Consecutive batches of a probe, how they are looked at, and what is known of them."""
 
     batches: tuple[Batch, ...]
+    look: Look
     recorder: Recorder
     partial: Partial
     seen: set[int]  # layers
 
-    @property
-    def opens(self) -> bool:
-        """Whether it is the probe's first."""
-        return self.batches[0].samples[0] == 0
+
+class Forward:
+    """Looks at batches in forward passes; with `first`, `kernels` are those of the probe's first batch once it came."""
+
+    def __init__(self, loaded: LoadedModel, layers: Sequence[LayerCoverage], *, first: bool = False) -> None:
+        self._loaded, self._layers, self._first = loaded, layers, first
+        self.kernels: Kernels | None = None
+
+    def __call__(self, batch: Batch, recorder: Recorder) -> set[int]:
+        """The layers seen."""
+        receiver: Receiver = recorder
+        recorder.begin(batch)
+        if self._first and batch.samples[0] == 0:
+            self.kernels = Kernels(self._layers)
+            receiver = Together(recorder, self.kernels)
+        return observe(self._loaded.model, batch, receiver, layers=self._layers).seen
 
 
-class Seen(NamedTuple):
-    """What a probe showed beside its numbers."""
-
-    layers: set[int]
-    kernels: Kernels | None  # of its first batch, where they were asked for and it was observed here
-
-
-def pieces(asked: Request, fed: Feed, recorder: Recorder, kept: Path | None) -> tuple[Piece, ...]:
-    """The pieces of a probe, each recording its rows of `recorder`; what is measured of one lies in `kept`."""
-    count = min(MOST_SHARDS, len(fed.batches))
-    ends = pairwise(len(fed.batches) * place // count for place in range(count + 1))
+def pieces(
+    asked: Request,
+    fed: Feed,
+    batches: Sequence[Batch],
+    look: Look,
+    recorder: Recorder,
+    *,
+    kept: Path | None,
+    gradients: bool = False,
+) -> tuple[Piece, ...]:
+    """The pieces of what is fed of a probe, recording into rows of `recorder`; what others measured lies in `kept`."""
+    cuts = cut(batches)
+    parts = [recorder.part(own[0].samples[0], own[-1].samples[-1], gradients=gradients) for own in cuts]
     return tuple(
-        Piece(
-            fed.batches[first:end],
-            recorder.part(fed.batches[first].samples[0], fed.batches[end - 1].samples[-1]),
-            Partial.of(kept, asked, fed, recorder, number),
-            set(),
-        )
-        for number, (first, end) in enumerate(ends)
+        Piece(own, look, part, Partial.of(kept, asked, fed, part, number), set())
+        for number, (own, part) in enumerate(zip(cuts, parts, strict=True))
     )
 
 
-def gather(
-    found: Sequence[Piece],
-    recorder: Recorder,
-    loaded: LoadedModel,
-    layers: Sequence[LayerCoverage],
-    advance: Advance,
-    *,
-    kernels: bool,
-) -> Seen:
-    """All pieces in `recorder`: measured here where they are free, waited for where another process is at them."""
-    opened: list[Kernels | None] = []
-    _each(found, lambda piece: opened.append(measure(piece, loaded, layers, advance, kernels=kernels)))
+def cut(batches: Sequence[Batch]) -> list[tuple[Batch, ...]]:
+    """The batches in at most 16 runs of nearly the same length."""
+    count = min(MOST_SHARDS, len(batches))
+    ends = [len(batches) * place // count for place in range(count + 1)]
+    return [tuple(batches[first:end]) for first, end in pairwise(ends)]
+
+
+def gather(found: Sequence[Piece], recorder: Recorder, advance: Advance) -> set[int]:
+    """The layers seen, once all pieces are in `recorder`: those that another process is at are waited for."""
+    left = found
+    while left:
+        held = each_free(left, advance)
+        if len(held) == len(left):
+            time.sleep(_PAUSE)
+        left = held
     for piece in found:
         recorder.sums.absorb(piece.recorder.sums)
-    return Seen(set().union(*(piece.seen for piece in found)), next(filter(None, opened), None))
+    return set().union(*(piece.seen for piece in found))
 
 
-def each_free(found: Sequence[Piece], work: Callable[[Piece], object]) -> list[Piece]:
-    """Do the work on every piece that is free; those are left over that other processes are at."""
+def each_free(found: Sequence[Piece], advance: Advance) -> list[Piece]:
+    """Measure every piece that is free; those are left over that other processes are at."""
     held = []
     for piece in found:
         with piece.partial.taken() as mine:
             if mine:
-                work(piece)
+                _measure(piece, advance)
             else:
                 held.append(piece)
     return held
 
 
-def measure(
-    piece: Piece,
-    loaded: LoadedModel,
-    layers: Sequence[LayerCoverage],
-    advance: Advance,
-    *,
-    kernels: bool = False,
-) -> Kernels | None:
-    """Observe what nobody has yet of a piece; with `kernels`, those of the probe's first batch where it is in it."""
-    done = piece.partial.restore(piece.recorder, piece.seen)
+def _measure(piece: Piece, advance: Advance) -> None:
+    """Look at what nobody has yet of a piece."""
+    batches, look, recorder, partial, seen = piece
+    done = partial.restore(recorder, seen)
     advance(done)
-    first = Kernels(layers) if kernels and piece.opens and not done else None
-    for number, batch in enumerate(piece.batches[done:], done + 1):
-        piece.recorder.begin(batch)
-        receiver: Receiver = Together(piece.recorder, first) if first and number == 1 else piece.recorder
-        piece.seen.update(observe(loaded.model, batch, receiver, layers=layers).seen)
-        piece.partial.keep(number, piece.recorder, piece.seen, last=number == len(piece.batches))
+    for number, batch in enumerate(batches[done:], done + 1):
+        seen |= look(batch, recorder)
+        partial.keep(number, recorder, seen, last=number == len(batches))
         advance(1)
-    return first
-
-
-def _each(found: Sequence[Piece], work: Callable[[Piece], object]) -> None:
-    while found:
-        held = each_free(found, work)
-        if len(held) == len(found):
-            time.sleep(_PAUSE)
-        found = held

@@ -102,11 +102,10 @@ def going_back(
     """Seconds per token of a pass forward and backward; 0 where the model has no loss."""
     gradients = Gradients(loaded, layers, metrics, plan)
     batch = shortened(fed.batches[0], 1)
-    one = replace(fed, batches=(batch,))
-    if not gradients.samples(one):
+    if not (samples := gradients.samples(replace(fed, batches=(batch,)))):
         return 0.0
     recorder = Recorder(metrics, layers, 1)
-    return timed(lambda: gradients.record(one, recorder, lambda _: None)) / batch.input_ids.numel()
+    return timed(lambda: gradients.record(samples[0], recorder)) / batch.input_ids.numel()
 
 
 def reading(

@@ -243,3 +243,18 @@ def test_what_no_sample_has_is_absent_with_its_reason() -> None:
     sums.add("attention", random_attention(0, causal=True), 0)
     found = sums.measurements(layers(4))["max_rank_100"]
     assert (found.value, found.absent) == (None, BY_NAME["max_rank_100"].absent_when)
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_sums_of_pieces_add_up_to_the_whole(metric: CorpusMetric) -> None:
+    """Samples and parts, in order; a piece without any adds nothing."""
+    first, second = long_attention(0, causal=True), long_attention(1, causal=True)
+    whole, one, other = (Sums([metric]) for _ in range(3))
+    one.add("attention", first, 0)
+    other.add("attention", second, 0)
+    for part in (one, Sums([metric]), other):
+        whole.absorb(part)
+    found = whole.total(metric, 0)
+    assert found is not None
+    assert torch.equal(metric.reduce(found), reduced(metric, first, second))
+    assert whole.measurements(layers(6))[metric.name].n == 2 * TEXTS

@@ -23,6 +23,15 @@ PLAN = Plan(
     samples=24,
     max_length=64,
     batch_size=2,
+    # of heads, of layers, of the whole corpus, of some samples, and of passes backward
+    metrics=(
+        "attention_entropy",
+        "block_influence",
+        "twin_similarity",
+        "input_divergence",
+        "attention_rank",
+        "query_gradient",
+    ),
     confirm=False,
     threads=1,
 )
