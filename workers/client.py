@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from audit.errors import MachineFault, UnusableInput
+from audit.errors import AuditError, MachineFault, UnusableInput
 from audit.limits import MOST_SHARDS
 from audit.results import Plan
 from workers.app import make_app
@@ -79,7 +79,7 @@ class Client:
         if not all(map(usable_id, (job_id, *helpers))):
             raise UnusableInput(f"job id {job_id[:80]!r}: use up to 128 letters, digits, '_' and '-'")
         self._enter(job_id, message)
-        with suppress(MachineFault):  # fewer helpers are no fault
+        with suppress(AuditError):  # a full queue, or a job that is over by now: it needs no more help
             for helper in helpers:
                 self._enter(helper, replace(message, helps=job_id))
         return job_id

@@ -26,7 +26,7 @@ class Ledger:
     def accept(
         self, job_id: str, message: Message, *, limit: int = 1_000_000, slot: str | None = None
     ) -> Accepted:
-        """Put the job into the queue unless its id, or its slot of a schedule, is known, or what it helps is over."""
+        """Put the job into the queue unless its id, or its slot of a schedule, is known."""
         outcome, depth = self._run(
             "accept",
             job_id,
@@ -39,6 +39,8 @@ class Ledger:
             slot or "",
             message.helps or "",
         )
+        if outcome == "over":
+            raise UnusableInput(f"job {message.helps} is over or unknown: there is nothing to help with")
         if outcome == "full":
             raise MachineFault(f"{depth} jobs are queued already, which is the limit; submit again later")
         return Accepted(outcome, depth)

@@ -9,7 +9,7 @@ from workers.jobs import State
 class Accepted(NamedTuple):
     """What became of a submission, and how many jobs are queued now."""
 
-    outcome: Literal["accepted", "known", "full", "fired", "over"]
+    outcome: Literal["accepted", "known", "full", "fired"]
     depth: int
 
 
