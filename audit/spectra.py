@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from audit.numerics import singular_values
-from audit.patterns import Mask, Part, Source
+from audit.patterns import TILE, Mask, Part, Source
 
 VECTORS = 16
 RELIABLE = 8  # of them: the others only quicken these
@@ -56,17 +56,19 @@ def _group(source: Source) -> tuple[int, int]:
     """Samples and heads worked on at once; some heads of one sample, or all heads of some samples."""
     batch, heads, queries, keys = source.shape
     samples = min(batch, HELD // (heads * queries * keys))
-    return (samples, heads) if samples else (1, max(1, min(heads, HELD // (queries * keys))))
+    if samples or source.together:
+        return max(1, samples), heads
+    return 1, max(1, min(heads, HELD // (queries * keys)))
 
 
 def _spectrum(source: Source, mask: Mask, energy: Tensor, samples: slice, heads: slice) -> Spectrum:
     batch, every, queries, keys = source.shape
     where = slice(samples.start, min(samples.stop, batch)), slice(heads.start, min(heads.stop, every))
-    ends = range(0, queries, ROWS)
+    some = max(1, min(ROWS, TILE // (every * keys))) if source.together else ROWS
 
     def blocks() -> Iterable[tuple[slice, slice, Tensor]]:
-        for start in ends:
-            rows = slice(start, min(start + ROWS, queries))
+        for start in range(0, queries, some):
+            rows = slice(start, min(start + some, queries))
             seen = slice(0, min(rows.stop, keys) if mask.causal else keys)
             yield rows, seen, source.tile(Part(*where, rows, seen), mask).pattern.flatten(0, 1)
 

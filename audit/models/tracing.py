@@ -160,16 +160,27 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call] # untyped in t
 
     def _fused(self, args: tuple[Any, ...], kwargs: dict[str, Any], outs: tuple[Tensor, ...]) -> Any:
         """An attention that one kernel computes from queries, keys and values."""
-        label = self._labels.of(args[1])
-        fused = Fused.of(args, kwargs, outs[1], times=label.times if isinstance(label, Repeated) else 1)
+        fused = Fused.of(args, kwargs, outs[1], times=self.repetitions(args[1]))
+        return (self.weighed(fused, args[2], outs[0]), *outs[1:])
+
+    def weighed(self, fused: Fused, value: Tensor, output: Tensor) -> Tensor:
+        """The output to go on with after an attention whose pattern was never whole."""
         number, self._attentions = self._attentions, self._attentions + 1
-        columns, value = args[1].mT, args[2]
-        found = Attention(
-            number, args[0], columns, value, fused, outs[0], fused.repetitions, fused.weigh(value)
-        )
-        out = self._on_attention(found).reshape(outs[0].shape)
+        query, columns = fused.source.query, fused.source.key.mT
+        out = self._on_attention(
+            Attention(number, query, columns, value, fused, output, fused.repetitions, fused.weigh(value))
+        ).reshape(output.shape)
         self._labels.put(out, Attended(self._labels.block, number))
-        return (out, *outs[1:])
+        return out
+
+    def computed(self, *given: Tensor) -> None:
+        """What comes from products of before the pass."""
+        self._labels.put(given, Computed(self._labels.block))
+
+    def repetitions(self, keys: Tensor) -> int:
+        """How often each head of theirs stands in keys or values."""
+        label = self._labels.of(keys)
+        return label.times if isinstance(label, Repeated) else 1
 
     def _multiplied(self, args: tuple[Any, ...]) -> Label:
         self._products += 1
