@@ -54,15 +54,22 @@ def survey(model: PreTrainedModel) -> tuple[LayerCoverage, ...]:
 def _paths(model: PreTrainedModel, eager: Sequence[Block]) -> Mapping[str, Way]:
     """How each layer can be computed without its pattern in memory; empty unless, on a few tokens, all are alike."""
     own = [each for block in eager for each in block.attentions]
+    best: Mapping[str, Way] = {}
     for way in _ways(model):
-        try:
-            found = [each for block in blocks(model, way) for each in block.attentions]
-        except AuditError:  # it says that it can, and cannot
-            continue
+        found = _taken(model, way)
         alike = len(own) == len(found) and all(map(_alike, own, found))
-        if alike and any(each.path == way for each in found):
-            return {each.name: each.path for each in found}
-    return {}
+        paths = {each.name: each.path for each in found if each.path == way and alike}
+        best = max(best, paths, key=len)
+        if len(best) == len(own):
+            break
+    return best
+
+
+def _taken(model: PreTrainedModel, way: Way) -> list[Attending]:
+    try:
+        return [each for block in blocks(model, way) for each in block.attentions]
+    except AuditError:  # it says that it can, and cannot
+        return []
 
 
 def _ways(model: PreTrainedModel) -> Iterator[Way]:

@@ -64,11 +64,11 @@ class Call(NamedTuple):
         )
 
     def made(self) -> Any:
-        """What the family's function returns."""
+        """What the family's function returns, first of all head outputs [batch, query, head, value_dim]."""
         return self.function(self.module, self.query, self.key, self.value, self.mask, **self.more)
 
-    def caught(self) -> Attention:
-        """The attention as it is recognised in the family's code."""
+    def caught(self) -> tuple[Tensor, Attention]:
+        """Head outputs as they are returned, and the attention as it is recognised in the family's code."""
         found: list[Attention] = []
 
         def catch(attention: Attention) -> Tensor:
@@ -83,8 +83,8 @@ class Call(NamedTuple):
         )
         tracer.computed(self.query, self.key, self.value)
         with tracer:
-            self.made()
-        return found[0]
+            output = self.made()[0]
+        return output, found[0]
 
     def _cut(self, given: Any, cut: Cut) -> Any:
         """That part of what has an entry for each row and key, or would have if it were expanded."""
@@ -124,7 +124,7 @@ class Rescored(Recomputed):
     def _scored(self, cut: Cut) -> Tensor:
         call = self.call.of(cut)
         call = call._replace(value=call.value[..., :1])  # its output is not asked for
-        return by_head(call.caught().scores, len(call.query)).float()
+        return by_head(call.caught()[1].scores, len(call.query)).float()
 
 
 @dataclass(frozen=True)
@@ -155,10 +155,12 @@ class Tiles:
             return call.made()  # type: ignore[no-any-return] # a foreign function
         with _disable_current_modes():
             found = [_weighed(call.of((ALL, slice(row, row + rows), ALL))) for row in range(0, queries, rows)]
-            output, normaliser = (torch.cat(parts, 2) for parts in zip(*found, strict=True))
+            output = torch.cat([each.output for each in found], 1)
+            weighed, normaliser = (torch.cat(parts, 2) for parts in list(zip(*found, strict=True))[1:])
             source = self._source(call, normaliser)
-            output = self.tracer.weighed(Fused(source, heads // source.key.shape[1]), value, output)
-        return output.transpose(1, 2).contiguous(), None
+            self.tracer.weighed(Fused(source, heads // source.key.shape[1]), value, weighed)
+            self.tracer.follow(output, weighed)
+        return output, None
 
     def _source(self, call: Call, normaliser: Tensor) -> Rescored:
         """Where the pattern is had from; of repeated keys each head once."""
@@ -173,14 +175,19 @@ class Tiles:
         )
 
 
-def _weighed(call: Call) -> tuple[Tensor, Tensor]:
-    """Head outputs [batch, head, row, value_dim] of whole rows, and the log of what their scores sum to.
+class _Weighed(NamedTuple):
+    """What some rows come to."""
 
-    Less than the sum over the keys is left to them where the softmax has a column that is no key.
-    """
-    found, batch = call.caught(), len(call.query)
+    output: Tensor  # as the family's function returns it, [batch, row, head, value_dim]
+    weighed: Tensor  # pattern @ value, [batch, head, row, value_dim]
+    normaliser: Tensor  # log of what the exponentials of the scores were divided by, [batch, head, row]
+
+
+def _weighed(call: Call) -> _Weighed:
+    """Rows over all keys; their patterns sum to less than 1 where the softmax has a column that is no key."""
+    (output, found), batch = call.caught(), len(call.query)
     scores, pattern = by_head(found.scores, batch).float(), by_head(found.pattern, batch).float()
-    return by_head(found.output, batch), scores.logsumexp(-1) - pattern.sum(-1).log()
+    return _Weighed(output, by_head(found.output, batch), scores.logsumexp(-1) - pattern.sum(-1).log())
 
 
 @contextmanager

@@ -173,6 +173,10 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call] # untyped in t
         self._labels.put(out, Attended(self._labels.block, number))
         return out
 
+    def follow(self, result: Tensor, before: Tensor) -> None:
+        """`result` was made of `before`, unseen."""
+        self._labels.put(result, self._labels.of(before))
+
     def computed(self, *given: Tensor) -> None:
         """What comes from products of before the pass."""
         self._labels.put(given, Computed(self._labels.block))
@@ -239,6 +243,8 @@ def _carried(label: Label | None, packet: Any, args: tuple[Any, ...], out: Any) 
     if isinstance(label, Scores):
         if packet is aten.cat:
             return replace(label, closed=True)
+        if packet is aten.sub and args[1].shape[-1] == 1:  # of each row its largest: the softmax is the same
+            return label
         return label if label.closed or not isinstance(out, Tensor) else replace(label, scores=out)
     if packet is aten.clone and type(label) is Computed and (times := repetitions(args[0])) > 1:
         return Repeated(label.block, times)
