@@ -5,7 +5,7 @@ logarithm that its scores were normalised with; any part of the pattern is then 
 """
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -16,15 +16,31 @@ from torch.utils._python_dispatch import _disable_current_modes
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 
+from audit.bands import Band, Runs
 from audit.models.attention import by_head
 from audit.models.fused import MASKED, Fused
 from audit.models.tracing import Attention, Tracer
-from audit.patterns import TILE, Part, Recomputed
+from audit.patterns import TILE, Mask, Part, Recomputed
 
 NAME = "attnaudit_tiles"
 ALL = slice(None)
 
 Cut = tuple[slice, slice | Tensor, slice]  # samples, rows, keys
+
+
+class RowMask:
+    """The mask of eager code, made for some rows at a time: a table of all pairs would be as large as a pattern."""
+
+    def __init__(self, **asked: Any) -> None:
+        self._asked = asked
+
+    def of(self, rows: slice) -> Tensor | None:
+        """What is added to the scores of those rows, [batch, 1, row, key]."""
+        start = self._asked.get("q_offset", 0) + rows.start
+        made: Tensor | None = eager_mask(
+            **(self._asked | {"q_length": rows.stop - rows.start, "q_offset": start})
+        )
+        return made
 
 
 class Call(NamedTuple):
@@ -35,7 +51,7 @@ class Call(NamedTuple):
     query: Tensor  # [batch, head, query, head_dim]
     key: Tensor  # [batch, key_value_head, key, head_dim]
     value: Tensor  # [batch, key_value_head, key, value_dim]
-    mask: Tensor | None  # added to the scores, [batch or 1, head or 1, query or 1, key]
+    mask: Tensor | RowMask | None  # added to the scores, [batch or 1, head or 1, query or 1, key]
     more: Mapping[str, Any]
 
     @property
@@ -45,12 +61,18 @@ class Call(NamedTuple):
         return batch, heads, queries, self.key.shape[2]
 
     @property
-    def visible(self) -> Tensor | None:
-        """What the mask lets each row see, bool [batch or 1, head or 1, query, key]."""
-        if self.mask is None:
-            return None
+    def visible(self) -> Tensor:
+        """What the mask lets each row see, bool [batch, head or 1, query, key]."""
+        batch, _, queries, keys = self.shape
+        if not isinstance(self.mask, Tensor):
+            return torch.ones(batch, 1, queries, keys, dtype=torch.bool, device=self.query.device)
         seen = self.mask if self.mask.dtype == torch.bool else ~(self.mask <= MASKED)
-        return seen[..., : self.key.shape[2]].expand(-1, -1, self.query.shape[2], -1)
+        return seen[..., :keys].expand(batch, -1, queries, -1)
+
+    def over(self, rows: slice) -> "Call":
+        """Some rows over all keys, with their mask made."""
+        some = self.of((ALL, rows, ALL))
+        return some._replace(mask=self.mask.of(rows)) if isinstance(self.mask, RowMask) else some
 
     def of(self, cut: Cut) -> "Call":
         """The same for some samples, rows and keys."""
@@ -91,11 +113,11 @@ class Call(NamedTuple):
         _, _, queries, keys = self.shape
         if not isinstance(given, Tensor) or given.dim() != 4 or given.shape[-1] < keys:
             return given
-        samples, rows, some = (
-            each if size > 1 else ALL
-            for each, size in zip(cut, (len(given), given.shape[-2], keys), strict=True)
-        )
-        return given[samples, :, rows, :keys][..., some] if given.shape[-2] in (1, queries) else given
+        if given.shape[-2] not in (1, queries):
+            return given
+        sizes = (len(given), given.shape[-2], keys)
+        samples, rows, some = (each if size > 1 else ALL for each, size in zip(cut, sizes, strict=True))
+        return given[samples, :, rows, :keys][..., some]
 
 
 @dataclass(frozen=True)
@@ -103,17 +125,25 @@ class Rescored(Recomputed):
     """A pattern whose scores the family's function gives again, for all heads at once."""
 
     call: Call = field(kw_only=True)
+    runs: Runs | None = field(kw_only=True)  # what each row sees; None where only `visible` can say it
 
     @property
     def together(self) -> bool:
         """True: asking for some heads only would cost as much as for all."""
         return True
 
+    def mask(self, real: Tensor) -> Mask:
+        """What is seen, given which rows are no padding, bool [batch, query]."""
+        if self.runs is None:
+            return super().mask(real)
+        after = torch.arange(1, real.shape[1] + 1, device=real.device)
+        return Band(real, self.shape[-1], causal=bool((self.runs.stop <= after).all()), runs=self.runs)
+
     def rows(self, which: Tensor) -> Tensor:
         """The rows at `which` [batch, row] over all keys, [batch, head, row, key]."""
-        return torch.cat(
-            [self._rows_of(slice(sample, sample + 1), rows) for sample, rows in enumerate(which)]
-        )
+        found = [self._rows_of(slice(sample, sample + 1), rows) for sample, rows in enumerate(which)]
+        seen = self.mask(torch.ones_like(self.normaliser[:, 0], dtype=torch.bool)).rows(which)
+        return torch.where(seen, torch.cat(found), 0.0)
 
     def _rows_of(self, sample: slice, rows: Tensor) -> Tensor:
         return (self._scored((sample, rows, ALL)) - self.normaliser[sample, :, rows, None]).exp()
@@ -125,6 +155,23 @@ class Rescored(Recomputed):
         call = self.call.of(cut)
         call = call._replace(value=call.value[..., :1])  # its output is not asked for
         return by_head(call.caught()[1].scores, len(call.query)).float()
+
+
+class _Rows(NamedTuple):
+    """What some rows come to."""
+
+    output: Tensor  # as the family's function returns it, [batch, row, head, value_dim]
+    weighed: Tensor  # pattern @ value, [batch, head, row, value_dim]
+    normaliser: Tensor  # log of what the exponentials of the scores were divided by, [batch, head, row]
+    runs: Runs | None
+
+    @classmethod
+    def of(cls, call: Call) -> "_Rows":
+        """Rows over all keys; their patterns sum to less than 1 where the softmax has a column that is no key."""
+        (output, found), batch = call.caught(), len(call.query)
+        scores, pattern = by_head(found.scores, batch).float(), by_head(found.pattern, batch).float()
+        normaliser = scores.logsumexp(-1) - pattern.sum(-1).log()
+        return cls(output, by_head(found.output, batch), normaliser, Runs.of(call.visible))
 
 
 @dataclass(frozen=True)
@@ -143,7 +190,7 @@ class Tiles:
         query: Tensor,
         key: Tensor,
         value: Tensor,
-        attention_mask: Tensor | None = None,
+        attention_mask: Tensor | RowMask | None = None,
         **more: Any,
     ) -> tuple[Tensor, None]:
         """Head outputs [batch, query, head, value_dim]."""
@@ -152,49 +199,36 @@ class Tiles:
         batch, heads, queries, keys = call.shape
         rows = self.rows or max(1, TILE // (batch * heads * keys))
         if rows >= queries:
-            return call.made()  # type: ignore[no-any-return] # a foreign function
+            return call.over(slice(0, queries)).made()  # type: ignore[no-any-return] # a foreign function
         with _disable_current_modes():
-            found = [_weighed(call.of((ALL, slice(row, row + rows), ALL))) for row in range(0, queries, rows)]
-            output = torch.cat([each.output for each in found], 1)
-            weighed, normaliser = (torch.cat(parts, 2) for parts in list(zip(*found, strict=True))[1:])
-            source = self._source(call, normaliser)
-            self.tracer.weighed(Fused(source, heads // source.key.shape[1]), value, weighed)
-            self.tracer.follow(output, weighed)
-        return output, None
+            tiles = [slice(row, min(queries, row + rows)) for row in range(0, queries, rows)]
+            return self._handed(call, tiles), None
 
-    def _source(self, call: Call, normaliser: Tensor) -> Rescored:
-        """Where the pattern is had from; of repeated keys each head once."""
-        return Rescored(
+    def _handed(self, call: Call, tiles: Sequence[slice]) -> Tensor:
+        """The head outputs, after the tracer has seen what was computed."""
+        outputs, weighed, normalisers, runs = zip(*(_Rows.of(call.over(rows)) for rows in tiles), strict=True)
+        output, whole = torch.cat(outputs, 1), torch.cat(weighed, 2)
+        in_runs = all(each is not None for each in runs)
+        source = Rescored(
             query=call.query,
-            key=call.key[:, :: self.tracer.repetitions(call.key)],
-            normaliser=normaliser,
+            key=call.key[:, :: self.tracer.repetitions(call.key)],  # each head once
+            normaliser=torch.cat(normalisers, 2),
             scale=1.0,
             causal=False,
-            visible=call.visible,
-            call=call,
+            visible=None if in_runs else torch.cat([call.over(rows).visible for rows in tiles], 2),
+            call=call._replace(mask=None) if isinstance(call.mask, RowMask) else call,
+            runs=Runs(*(torch.cat(parts, 1) for parts in zip(*runs, strict=True))) if in_runs else None,
         )
-
-
-class _Weighed(NamedTuple):
-    """What some rows come to."""
-
-    output: Tensor  # as the family's function returns it, [batch, row, head, value_dim]
-    weighed: Tensor  # pattern @ value, [batch, head, row, value_dim]
-    normaliser: Tensor  # log of what the exponentials of the scores were divided by, [batch, head, row]
-
-
-def _weighed(call: Call) -> _Weighed:
-    """Rows over all keys; their patterns sum to less than 1 where the softmax has a column that is no key."""
-    (output, found), batch = call.caught(), len(call.query)
-    scores, pattern = by_head(found.scores, batch).float(), by_head(found.pattern, batch).float()
-    return _Weighed(output, by_head(found.output, batch), scores.logsumexp(-1) - pattern.sum(-1).log())
+        self.tracer.weighed(Fused(source, source.shape[1] // source.key.shape[1]), call.value, whole)
+        self.tracer.follow(output, whole)
+        return output
 
 
 @contextmanager
 def known(tiles: Tiles) -> Iterator[None]:
-    """`tiles` under `NAME` to every family, and with it the mask of eager code, for as long as it lasts."""
+    """`tiles` under `NAME` to every family, and with it their mask, for as long as it lasts."""
     attentions, masks = AttentionInterface._global_mapping, AttentionMaskInterface._global_mapping  # noqa: SLF001 - nothing public takes one out again
-    attentions[NAME], masks[NAME] = tiles, eager_mask
+    attentions[NAME], masks[NAME] = tiles, RowMask
     try:
         yield
     finally:
