@@ -25,8 +25,8 @@ class Runs(NamedTuple):
         first, count = seen.int().argmax(-1), seen.sum(-1)
         stop = torch.where(count > 0, first + count, 0)
         keys = torch.arange(seen.shape[-1], device=seen.device)
-        again = (keys >= first[:, :1, :, None]) & (keys < stop[:, :1, :, None])
-        return cls(first[:, 0], stop[:, 0]) if torch.equal(again.expand_as(seen), seen) else None
+        runs = cls(first[:, 0], stop[:, 0])
+        return runs if torch.equal(_among(runs, keys).expand_as(seen), seen) else None
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Band(Mask):
     @cached_property
     def shown(self) -> Tensor:
         """The keys that are visible, bool [batch, 1, query, key], rows of padding among them."""
-        return self._among(*self.runs, torch.arange(self.keys, device=self.real.device))
+        return _among(self.runs, torch.arange(self.keys, device=self.real.device))
 
     @cached_property
     def per_row(self) -> Tensor:
@@ -65,8 +65,8 @@ class Band(Mask):
 
     def rows(self, which: Tensor) -> Tensor:
         """The keys that the rows at `which` [batch, row] see, bool [batch, 1, row, key]."""
-        runs = (each.gather(1, which) for each in self._real)
-        return self._among(*runs, torch.arange(self.keys, device=self.real.device))
+        runs = Runs(*(each.gather(1, which) for each in self._real))
+        return _among(runs, torch.arange(self.keys, device=self.real.device))
 
     def rows_of(self, keys: slice) -> slice:
         """The rows from the first to the last that see one of those keys."""
@@ -76,13 +76,14 @@ class Band(Mask):
     def hidden(self, part: Part) -> tuple[slice, Tensor]:
         """Which rows of a part have keys that they do not see, and those keys."""
         keys = torch.arange(part.keys.start, part.keys.stop, device=self.real.device)
-        return slice(None), ~self._among(*(each[part.samples, part.rows] for each in self._real), keys)
+        return slice(None), ~_among(Runs(*(each[part.samples, part.rows] for each in self._real)), keys)
 
     @cached_property
     def _real(self) -> Runs:
         """The runs, empty in rows of padding."""
         return Runs(*(torch.where(self.real, each, 0) for each in self.runs))
 
-    @staticmethod
-    def _among(first: Tensor, stop: Tensor, keys: Tensor) -> Tensor:
-        return ((keys >= first[..., None]) & (keys < stop[..., None]))[:, None]
+
+def _among(runs: Runs, keys: Tensor) -> Tensor:
+    """Which keys lie in the run of each row, bool [batch, 1, row, key]."""
+    return ((keys >= runs.first[..., None]) & (keys < runs.stop[..., None]))[:, None]
