@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
@@ -78,13 +79,14 @@ class _Weighed(NamedTuple):
         return cls(output, by_head(found.output, batch).transpose(1, 2), normaliser.transpose(1, 2))
 
     @classmethod
-    def over(cls, call: Call, tiles: Sequence[slice]) -> "_Weighed":
-        """All rows; written in place, since pieces kept between the tiles would hold their freed memory apart."""
-        first = cls.of(call.over(tiles[0]))
-        whole = cls(*(each.new_empty(len(each), tiles[-1].stop, *each.shape[2:]) for each in first))
-        for rows in tiles:
-            for all_rows, some in zip(whole, cls.of(call.over(rows)), strict=True):
-                all_rows[:, rows] = some
+    def joined(cls, parts: Iterator["_Weighed"], rows: int) -> "_Weighed":
+        """All rows; written in place, since pieces kept between tiles would hold their freed memory apart."""
+        first, start = next(parts), 0
+        whole = cls(*(each.new_empty(len(each), rows, *each.shape[2:]) for each in first))
+        for part in chain([first], parts):
+            for every, some in zip(whole, part, strict=True):
+                every[:, start : start + some.shape[1]] = some
+            start += part.output.shape[1]
         return whole
 
 
@@ -120,7 +122,8 @@ class Tiles:
 
     def _handed(self, call: Call, tiles: Sequence[slice]) -> Tensor:
         """The head outputs, after the tracer has seen what was computed."""
-        weighed, runs = _Weighed.over(call, tiles), _runs(call, tiles)
+        parts = (_Weighed.of(call.over(rows)) for rows in tiles)
+        weighed, runs = _Weighed.joined(parts, tiles[-1].stop), _runs(call, tiles)
         source = Rescored(
             query=call.query,
             key=call.key[:, :: self.tracer.repetitions(call.key)],  # each head once
@@ -140,10 +143,10 @@ class Tiles:
 def _runs(call: Call, tiles: Sequence[slice]) -> Runs | None:
     """The keys that each row sees; None where some row sees them with gaps, or not all heads see the same."""
     found = [Runs.of(call.over(rows).visible) for rows in tiles]
-    known = [runs for runs in found if runs is not None]
-    return (
-        Runs(*(torch.cat(each, 1) for each in zip(*known, strict=True))) if len(known) == len(found) else None
-    )
+    in_runs = [runs for runs in found if runs is not None]
+    if len(in_runs) < len(found):
+        return None
+    return Runs(*(torch.cat(each, 1) for each in zip(*in_runs, strict=True)))
 
 
 @contextmanager
