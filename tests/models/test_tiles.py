@@ -109,6 +109,11 @@ def test_what_fits_into_one_tile_is_the_family_s_own_pass() -> None:
     assert not isinstance(kept.attention[0].source, tiles.Rescored)
 
 
+def test_a_coarse_precision_has_tiles_too() -> None:
+    """The survey allows for the rounding of the numbers it compares."""
+    assert {layer.path for layer in survey(tiny_model("gemma2").bfloat16())} == {"tiles"}
+
+
 @pytest.mark.parametrize("spoilt", ["queries", "keys"])
 def test_a_family_whose_scores_depend_on_the_tile_stays_eager(
     spoilt: str, monkeypatch: pytest.MonkeyPatch
