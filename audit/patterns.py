@@ -140,6 +140,11 @@ class Stored:
         return self.scores is not None
 
     @property
+    def together(self) -> bool:
+        """Whether a part costs as much for some heads as for all of them."""
+        return False
+
+    @property
     def device(self) -> torch.device:
         """Where it is."""
         return self.pattern.device
@@ -187,6 +192,11 @@ class Recomputed:
     def scored(self) -> bool:
         """Whether its scores are known: they are what it is made from."""
         return True
+
+    @property
+    def together(self) -> bool:
+        """Whether a part costs as much for some heads as for all of them."""
+        return False
 
     @property
     def device(self) -> torch.device:
@@ -254,9 +264,9 @@ Source = Stored | Recomputed
 def parts(source: Source, mask: Mask, *, keys: int = KEYS) -> Iterator[Part]:
     """Parts that cover all pairs that may be seen, each of at most `TILE` entries where one head's rows allow it."""
     batch, heads, queries, length = source.shape
-    keys = min(keys, length)
+    keys = min(keys, length, max(1, TILE // (heads * queries)) if source.together else length)
     samples = max(1, TILE // max(1, heads * queries * keys))
-    some = heads if samples > 1 else max(1, min(heads, TILE // max(1, queries * keys)))
+    some = heads if samples > 1 or source.together else max(1, min(heads, TILE // max(1, queries * keys)))
     for sample in range(0, batch, samples):
         for head in range(0, heads, some):
             for key in range(0, length, keys):

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from audit.numerics import singular_values
-from audit.patterns import Mask, Part, Source
+from audit.patterns import TILE, Mask, Part, Source
 
 VECTORS = 16
 RELIABLE = 8  # of them: the others only quicken these
@@ -56,17 +56,19 @@ def _group(source: Source) -> tuple[int, int]:
     """Samples and heads worked on at once; some heads of one sample, or all heads of some samples."""
     batch, heads, queries, keys = source.shape
     samples = min(batch, HELD // (heads * queries * keys))
-    return (samples, heads) if samples else (1, max(1, min(heads, HELD // (queries * keys))))
+    if samples or source.together:
+        return max(1, samples), heads
+    return 1, max(1, min(heads, HELD // (queries * keys)))
 
 
 def _spectrum(source: Source, mask: Mask, energy: Tensor, samples: slice, heads: slice) -> Spectrum:
     batch, every, queries, keys = source.shape
     where = slice(samples.start, min(samples.stop, batch)), slice(heads.start, min(heads.stop, every))
-    ends = range(0, queries, ROWS)
+    some = max(1, min(ROWS, TILE // (every * keys))) if source.together else ROWS
 
     def blocks() -> Iterable[tuple[slice, slice, Tensor]]:
-        for start in ends:
-            rows = slice(start, min(start + ROWS, queries))
+        for start in range(0, queries, some):
+            rows = slice(start, min(start + some, queries))
             seen = slice(0, min(rows.stop, keys) if mask.causal else keys)
             yield rows, seen, source.tile(Part(*where, rows, seen), mask).pattern.flatten(0, 1)
 
@@ -91,10 +93,10 @@ def leading(blocks: Blocks, energy: Tensor, rows: int, columns: int) -> Spectrum
     rounds = 0
     while len(open_) and rounds < MOST_ROUNDS:
         for _ in range(ROUNDS):
-            left = _times(blocks, right, open_)
+            left = _times(blocks, right, open_, rows)
             right = torch.linalg.qr(_back(blocks, left, open_, columns))[0]
         rounds += ROUNDS
-        found = _ritz(blocks, right, open_, columns)
+        found = _ritz(blocks, right, open_, (rows, columns))
         values[open_], rest[open_] = found.values, found.rest(blocks, open_, energy[open_])
         open_, right = open_[found.open], right[found.open]
     if len(open_) and min(rows, columns) <= EXACT:
@@ -133,21 +135,24 @@ class _Ritz(NamedTuple):
         return rest
 
 
-def _ritz(blocks: Blocks, right: Tensor, which: Tensor, columns: int) -> _Ritz:
+def _ritz(blocks: Blocks, right: Tensor, which: Tensor, shape: tuple[int, int]) -> _Ritz:
     """Singular values and vectors from one more product each way."""
-    left = torch.linalg.qr(_times(blocks, right, which))[0]
+    rows, columns = shape
+    left = torch.linalg.qr(_times(blocks, right, which, rows))[0]
     right, small = torch.linalg.qr(_back(blocks, left, which, columns))
     turn, values, own = torch.linalg.svd(small.double().mT)
     left, right = left @ turn.to(left), right @ own.mT.to(right)
-    found = _times(blocks, right[..., :2], which).double()
+    found = _times(blocks, right[..., :2], which, rows).double()
     error = torch.linalg.vector_norm(found - left[..., :2].double() * values[:, None, :2], dim=-2)
     return _Ritz(values, error, (left[..., 0].double(), right[..., 0].double()))
 
 
-def _times(blocks: Blocks, right: Tensor, which: Tensor) -> Tensor:
+def _times(blocks: Blocks, right: Tensor, which: Tensor, rows: int) -> Tensor:
     """The matrices times [matrix, column, vector]."""
-    parts = [_of(block, which) @ right[:, keys] for _, keys, block in blocks()]
-    return torch.cat(parts, 1)
+    product = right.new_empty(len(which), rows, right.shape[-1])
+    for some, keys, block in blocks():
+        product[:, some] = _of(block, which) @ right[:, keys]
+    return product
 
 
 def _back(blocks: Blocks, left: Tensor, which: Tensor, columns: int) -> Tensor:

@@ -37,7 +37,7 @@ def is_whole(found: Attention, fed: Fed) -> bool:
 def observed_attention(found: Attention, layer: LayerCoverage, fed: Fed) -> AttentionObservation:
     """The observation of `layer`; `scores` are as masked as the family made them where a key is not visible."""
     rows = fed.encoder.tokens.shape[0]
-    source = _source(found, rows)
+    source = source_of(found, rows)
     queried = positions(fed, layer)
     attended = fed.encoder if layer.kind == "cross" else queried
     return AttentionObservation(
@@ -54,7 +54,7 @@ def observed_attention(found: Attention, layer: LayerCoverage, fed: Fed) -> Atte
     )
 
 
-def _source(found: Attention, rows: int) -> Source:
+def source_of(found: Attention, rows: int) -> Source:
     """Where the pattern is had from."""
     if isinstance(found.softmax, Fused):
         return found.softmax.source

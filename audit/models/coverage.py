@@ -1,6 +1,6 @@
 """Says of every layer of a model whether its attention can be observed, and afterwards whether it was."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Literal
@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from audit.errors import AuditError, NothingObserved
 from audit.models.inputs import configurations
+from audit.models.passes import Way
 from audit.models.sites import READ, WRITTEN, Attending, Block, blocks
 from audit.results.subject import LayerCoverage
 
@@ -43,38 +44,59 @@ def survey(model: PreTrainedModel) -> tuple[LayerCoverage, ...]:
         raise NothingObserved(
             f"model type {model.config.model_type!r} computes no softmax attention: there is nothing to audit"
         )
-    fused = _fused(model, found)
-    return tuple(replace(layer, index=index, path=_path(layer, fused)) for index, layer in enumerate(layers))
+    paths = _paths(model, found)
+    return tuple(
+        replace(layer, index=index, path=paths.get(layer.name, "eager") if layer.reason is None else None)
+        for index, layer in enumerate(layers)
+    )
 
 
-def _path(layer: LayerCoverage, fused: frozenset[str]) -> Literal["fused", "eager"] | None:
-    if layer.reason is not None:
-        return None
-    return "fused" if layer.name in fused else "eager"
+def _paths(model: PreTrainedModel, eager: Sequence[Block]) -> Mapping[str, Way]:
+    """How each layer can be computed without its pattern in memory; empty unless, on a few tokens, all are alike."""
+    own = [each for block in eager for each in block.attentions]
+    best: Mapping[str, Way] = {}
+    for way in _ways(model):
+        found = _taken(model, way)
+        alike = len(own) == len(found) and all(map(_alike, own, found))
+        paths = {each.name: each.path for each in found if each.path == way and alike}
+        best = max(best, paths, key=len)
+        if len(best) == len(own):
+            break
+    return best
 
 
-def _fused(model: PreTrainedModel, eager: Sequence[Block]) -> frozenset[str]:
-    """The layers that a fused kernel computes; none unless all come out, on a few tokens, as of the family's own code.
+def _taken(model: PreTrainedModel, way: Way) -> list[Attending]:
+    try:
+        return [each for block in blocks(model, way) for each in block.attentions]
+    except AuditError:  # it says that it can, and cannot
+        return []
 
-    Not where scores are capped, which few tokens may not show; and only on the CPU, where the kernel gives the
-    log-sum-exp of its rows.
+
+def _ways(model: PreTrainedModel) -> Iterator[Way]:
+    """Those to be tried, quickest first.
+
+    No fused kernel where scores are capped, which few tokens may not show; and only on the CPU, where the kernel
+    gives the log-sum-exp of its rows.
     """
     capped = any(getattr(config, "attn_logit_softcapping", None) for config in configurations(model))
-    if capped or model.device.type != "cpu" or not getattr(model, "_supports_sdpa", False):
-        return frozenset()
-    try:
-        fused = [each for block in blocks(model, fused=True) for each in block.attentions]
-    except AuditError:  # it says that it can, and cannot
-        return frozenset()
-    own = [each for block in eager for each in block.attentions]
-    alike = len(own) == len(fused) and all(map(_alike, own, fused))
-    return frozenset(each.name for each in fused if alike and each.fused)
+    if not capped and model.device.type == "cpu" and getattr(model, "_supports_sdpa", False):
+        yield "fused"
+    yield "tiles"
 
 
 def _alike(one: Attending, other: Attending) -> bool:
+    """Whether both are the same attention, up to rounding.
+
+    Of bfloat16 it is coarse: enough for a family's own code on tiles, but what a kernel leaves out could hide in it.
+    """
+    within = SAME
+    if other.path == "tiles":
+        within = max(SAME, 2 * torch.finfo(one.head_outputs.dtype).eps)
     where = ("name", "heads", "kv_heads", "queries", "keys", "whole", "causal")
-    same = all(getattr(one, name) == getattr(other, name) for name in where)
-    return same and torch.allclose(one.head_outputs, other.head_outputs, rtol=SAME, atol=SAME, equal_nan=True)
+    if any(getattr(one, name) != getattr(other, name) for name in where):
+        return False
+    seen = (one.head_outputs, other.head_outputs), (one.pattern, other.pattern)
+    return all(torch.allclose(*both, rtol=within, atol=within, equal_nan=True) for both in seen)
 
 
 def observed(layers: Sequence[LayerCoverage], seen: set[int]) -> tuple[LayerCoverage, ...]:

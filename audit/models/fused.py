@@ -58,8 +58,13 @@ class Fused:
     def weigh(self, value: Tensor) -> Callable[[Tensor], Tensor]:
         """What gives the head outputs of another pattern [batch * head, query, key]."""
         shape = self.source.shape
-        values = value.repeat_interleave(shape[1] // value.shape[1], 1)
-        return lambda pattern: pattern.reshape(shape).to(values.dtype) @ values
+
+        def weigh(pattern: Tensor) -> Tensor:
+            return pattern.reshape(shape).to(value.dtype) @ value.repeat_interleave(
+                shape[1] // value.shape[1], 1
+            )
+
+        return weigh
 
     @cached_property
     def _whole(self) -> Stored:

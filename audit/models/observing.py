@@ -12,7 +12,7 @@ from audit.errors import InternalFault, MachineFault, UnusableInput
 from audit.models.attention import Edit, edited, is_whole, observed_attention
 from audit.models.inputs import Fed, model_inputs
 from audit.models.location import numbered
-from audit.models.passes import FAULTS, LESS, Watcher, is_of_memory, run
+from audit.models.passes import FAULTS, LESS, Watcher, Way, is_of_memory, run
 from audit.models.residual import sublayers
 from audit.models.tracing import Addition, Attention
 from audit.observations import AttentionObservation, Batch, ResidualObservation
@@ -88,9 +88,14 @@ def observe(
     """
     fed = model_inputs(model, batch, every_logit=every_logit)
     observer = _Observer(fed, receiver, layers, edit)
-    output = run(model, fed, observer, fused=edit is None and any(layer.path == "fused" for layer in layers))
+    output = run(model, fed, observer, way=_way(layers) if edit is None else "eager")
     observer.check()
     return Pass(observer.seen, output)
+
+
+def _way(layers: Sequence[LayerCoverage]) -> Way:
+    """How the whole model runs: layers whose path is another are eager in either."""
+    return next((layer.path for layer in layers if layer.path not in (None, "eager")), None) or "eager"
 
 
 class _Observer(Watcher):

@@ -1,8 +1,8 @@
 """Runs a model once under watch and with eager attention, and leaves it as it was."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,10 @@ from transformers import PreTrainedModel
 from audit.errors import MachineFault, UnusableInput
 from audit.models.inputs import Fed, configurations
 from audit.models.location import Location
+from audit.models.tiles import NAME, Tiles, known
 from audit.models.tracing import Addition, Attention, Tracer
+
+Way = Literal["fused", "tiles", "eager"]
 
 # what code can raise, and not what stops a program from outside
 FAULTS = (
@@ -27,6 +30,7 @@ FAULTS = (
     ValueError,
 )
 LESS = "use a smaller --batch-size or --max-length"
+IMPLEMENTATIONS: dict[Way, str] = {"fused": "sdpa", "tiles": NAME, "eager": "eager"}
 NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 
 
@@ -55,12 +59,19 @@ class Watcher:
 
 
 def run(
-    model: PreTrainedModel, fed: Fed, watcher: Watcher, *, differentiable: bool = False, fused: bool = False
+    model: PreTrainedModel,
+    fed: Fed,
+    watcher: Watcher,
+    *,
+    differentiable: bool = False,
+    way: Way = "eager",
+    rows: int | None = None,
 ) -> Any:
     """The output of `model` for `fed`, on autograd's graph where `differentiable`.
 
-    Unless `fused`, families that offer a choice run their own eager code, and where one calls scaled dot product
-    attention all the same, it is taken apart into its products. With `fused` those that can leave it to one kernel.
+    Families that offer a choice run their own eager code, and where one calls scaled dot product attention all the
+    same, it is taken apart into its products; "tiles" runs it by so many `rows`, or as many as a tile holds.
+    "fused": those that can leave it to one kernel.
 
     Raises:
         UnusableInput: the model fails on these inputs.
@@ -69,8 +80,9 @@ def run(
     location, tracer = _watched(model, watcher)
     with (
         torch.set_grad_enabled(differentiable),
-        attending(model, "sdpa" if fused else "eager"),
-        sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.MATH] if fused else SDPBackend.MATH),
+        known(Tiles(tracer, rows)) if way == "tiles" else nullcontext(),
+        attending(model, IMPLEMENTATIONS[way]),
+        sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.MATH] if way == "fused" else SDPBackend.MATH),
         location.followed(),
         tracer,
     ):

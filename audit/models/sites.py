@@ -7,14 +7,16 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from audit.models.attention import by_head, is_whole
+from audit.models.attention import by_head, is_whole, source_of
 from audit.models.fused import MASKED, Fused
 from audit.models.inputs import Fed, Positions, model_inputs, ordinary_ids
 from audit.models.location import numbered
-from audit.models.passes import Watcher, run
+from audit.models.passes import Watcher, Way, run
 from audit.models.tracing import Attention
 from audit.observations import Batch
+from audit.patterns import parts
 
+FEW = 8  # rows and keys of a tile, so that there are several
 ROWS, READ, WRITTEN = 2, 19, 17  # samples, and tokens of the encoder and the decoder: sizes nothing else has
 
 
@@ -29,8 +31,9 @@ class Attending:
     queries: int
     keys: int
     whole: bool  # False where its softmax came in pieces
-    fused: bool  # whether one kernel computed it
+    path: Way
     causal: bool
+    pattern: Tensor  # [batch, head, query, key] where it is whole
     head_outputs: Tensor  # [batch, query, head * value_dim]
     projection: nn.Module | None = None  # that multiplies the head outputs, side by side, with W_O
 
@@ -44,15 +47,15 @@ class Block:
     softmaxes: list[str] = field(default_factory=list)  # modules, once for each softmax over all keys
 
 
-def blocks(model: PreTrainedModel, *, fused: bool = False) -> list[Block]:
-    """The blocks of `model` in order of execution, as they run with or without fused kernels.
+def blocks(model: PreTrainedModel, way: Way = "eager") -> list[Block]:
+    """The blocks of `model` in order of execution, as they run in one of the ways.
 
     Raises:
         UnusableInput: the model fails on random tokens.
     """
     fed = few_tokens(model)
     notes = _Notes(fed)
-    run(model, fed, notes, fused=fused)
+    run(model, fed, notes, way=way, rows=FEW)
     return [block for block in notes.blocks if block.name or block.attentions or block.softmaxes]
 
 
@@ -66,6 +69,22 @@ def few_tokens(model: PreTrainedModel) -> Fed:
     written = {name: ids[:, :WRITTEN] for name, ids in fed.inputs.items() if name.startswith("decoder_")}
     decoder = Positions(*(mask[:, :WRITTEN] for mask in fed.decoder)) if written else fed.decoder
     return Fed({**fed.inputs, **written}, fed.encoder, decoder)
+
+
+def _path(found: Attention) -> Way:
+    if not isinstance(found.softmax, Fused):
+        return "eager"
+    return "tiles" if found.softmax.source.together else "fused"
+
+
+def _pattern(found: Attention) -> Tensor:
+    """The pattern as it is read, tile by tile."""
+    source = source_of(found, ROWS)
+    mask = source.mask(torch.ones(ROWS, source.shape[2], dtype=torch.bool, device=source.device))
+    pattern = torch.zeros(source.shape, dtype=torch.float64, device=source.device)
+    for part in parts(source, mask, keys=FEW):
+        pattern[part] = source.tile(part, mask).pattern.double()
+    return pattern
 
 
 class _Notes(Watcher):
@@ -104,8 +123,9 @@ class _Notes(Watcher):
             queries=queries,
             keys=found.pattern.shape[-1],
             whole=whole,
-            fused=isinstance(found.softmax, Fused),
+            path=_path(found),
             causal=whole and not bool((by_head(found.scores, rows) > MASKED).triu(1).any()),
+            pattern=_pattern(found) if whole else found.pattern,
             head_outputs=by_head(found.output, rows).transpose(1, 2).reshape(rows, queries, -1),
         )
         self._numbered.append(attending)

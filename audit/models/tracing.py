@@ -160,16 +160,31 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call] # untyped in t
 
     def _fused(self, args: tuple[Any, ...], kwargs: dict[str, Any], outs: tuple[Tensor, ...]) -> Any:
         """An attention that one kernel computes from queries, keys and values."""
-        label = self._labels.of(args[1])
-        fused = Fused.of(args, kwargs, outs[1], times=label.times if isinstance(label, Repeated) else 1)
+        fused = Fused.of(args, kwargs, outs[1], times=self.repetitions(args[1]))
+        return (self.weighed(fused, args[2], outs[0]), *outs[1:])
+
+    def weighed(self, fused: Fused, value: Tensor, output: Tensor) -> Tensor:
+        """The output to go on with after an attention whose pattern was never whole."""
         number, self._attentions = self._attentions, self._attentions + 1
-        columns, value = args[1].mT, args[2]
-        found = Attention(
-            number, args[0], columns, value, fused, outs[0], fused.repetitions, fused.weigh(value)
-        )
-        out = self._on_attention(found).reshape(outs[0].shape)
+        query, columns = fused.source.query, fused.source.key.mT
+        out = self._on_attention(
+            Attention(number, query, columns, value, fused, output, fused.repetitions, fused.weigh(value))
+        ).reshape(output.shape)
         self._labels.put(out, Attended(self._labels.block, number))
-        return (out, *outs[1:])
+        return out
+
+    def follow(self, result: Tensor, before: Tensor) -> None:
+        """`result` was made of `before`, unseen."""
+        self._labels.put(result, self._labels.of(before))
+
+    def computed(self, *given: Tensor) -> None:
+        """What comes from products of before the pass."""
+        self._labels.put(given, Computed(self._labels.block))
+
+    def repetitions(self, keys: Tensor) -> int:
+        """How often each head of theirs stands in keys or values."""
+        label = self._labels.of(keys)
+        return label.times if isinstance(label, Repeated) else 1
 
     def _multiplied(self, args: tuple[Any, ...]) -> Label:
         self._products += 1
@@ -228,6 +243,8 @@ def _carried(label: Label | None, packet: Any, args: tuple[Any, ...], out: Any) 
     if isinstance(label, Scores):
         if packet is aten.cat:
             return replace(label, closed=True)
+        if packet is aten.sub and args[1].shape[-1] == 1:  # of each row its largest: the softmax is the same
+            return label
         return label if label.closed or not isinstance(out, Tensor) else replace(label, scores=out)
     if packet is aten.clone and type(label) is Computed and (times := repetitions(args[0])) > 1:
         return Repeated(label.block, times)
