@@ -12,10 +12,11 @@ from audit.interventions.reach import reach
 from audit.measure import WEIGHTS, Recorder, Table, not_finite, skipped, summarised, weighed
 from audit.models.coverage import observed, survey
 from audit.models.loading import LoadedModel
-from audit.models.observing import Receiver, Together, observe
+from audit.models.observing import Receiver, Together, observe_all
 from audit.models.positions import learned_positions
 from audit.models.weights import nonfinite_tensors, weight_observations
 from audit.nulls import Ground, all_nulls
+from audit.observations import Batch
 from audit.partial import Partial
 from audit.probes.sampling import Feed
 from audit.progress import Progress
@@ -124,7 +125,7 @@ def _by_metric(
             ),
             progress=progress,
         )
-    sharp = any(metric.name == "query_key_norm" for metric in asked.metrics)
+    sharp = loaded.streamed is None and any(metric.name == "query_key_norm" for metric in asked.metrics)
     by_probe[WEIGHTS] = weighed(
         asked.metrics, seen.layers, weight_observations(loaded.model, seen.layers, with_products=sharp)
     )
@@ -167,13 +168,12 @@ def _observed(
                 partial = Partial.of(kept, asked, fed)
                 done = partial.restore(recorder, seen)
                 advance(done)
-                for number, batch in enumerate(fed.batches[done:], done + 1):
-                    recorder.begin(batch)
-                    receiver: Receiver = recorder
-                    if fed is feeds[0] and number == 1:
-                        kernels = Kernels(layers)
-                        receiver = Together(recorder, kernels)
-                    seen |= observe(loaded.model, batch, receiver, layers=layers).seen
+                looks: list[tuple[Batch, Receiver]] = [(b, recorder.of(b)) for b in fed.batches[done:]]
+                if fed is feeds[0] and not done:
+                    kernels = Kernels(layers)
+                    looks[0] = fed.batches[0], Together(recorder.of(fed.batches[0]), kernels)
+                for number, found in enumerate(observe_all(loaded, looks, layers=layers), done + 1):
+                    seen |= found.seen
                     partial.keep(number, recorder, seen)
                     advance(1)
             if backward := gradients.samples(fed):

@@ -21,6 +21,7 @@ from audit.interventions.remedies import with_remedies
 from audit.judge import Judged, borne_out, judge
 from audit.measuring import Measured, measured
 from audit.models.loading import LoadedModel, load_model
+from audit.models.streaming import Room
 from audit.probes.sampling import Feed
 from audit.progress import Progress
 from audit.provenance import provenance, replay
@@ -50,7 +51,7 @@ def run(
     In the folder `kept` is what earlier attempts measured; this one goes on from there and keeps there what it measures.
     """
     started, clock = dt.datetime.now(dt.UTC), time.monotonic()
-    stand = _stand(asked, progress)
+    stand = _stand(asked, folder, progress)
     known = (
         _taken_over(before)
         if before
@@ -107,12 +108,15 @@ class _Stand(NamedTuple):
         return self.untrained.here if isinstance(self.untrained, Diagram) else None
 
 
-def _stand(asked: Request, progress: Progress) -> _Stand:
+def _stand(asked: Request, folder: Path, progress: Progress) -> _Stand:
     if asked.plan.threads:
         torch.set_num_threads(asked.plan.threads)
     with progress.stage("load", 1) as advance:
         loaded = load_model(
-            asked.checkpoint, dtype=getattr(torch, asked.plan.dtype), device=asked.plan.device
+            asked.checkpoint,
+            dtype=getattr(torch, asked.plan.dtype),
+            device=asked.plan.device,
+            room=Room(asked.plan.max_memory, folder) if asked.plan.max_memory else None,
         )
         feeds, unfed = feeds_of(asked, loaded)
         untrained = initial(asked.checkpoint)

@@ -1,7 +1,8 @@
 """Feeds a batch to a model and hands out what is seen, one attention layer and one block at a time."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -11,10 +12,12 @@ from transformers import PreTrainedModel
 from audit.errors import InternalFault, MachineFault, UnusableInput
 from audit.models.attention import Edit, edited, is_whole, observed_attention
 from audit.models.inputs import Fed, model_inputs
+from audit.models.loading import LoadedModel
 from audit.models.location import numbered
-from audit.models.passes import FAULTS, LESS, Watcher, is_of_memory, run
+from audit.models.passes import FAULTS, LESS, Watcher, computing, is_of_memory, run
 from audit.models.residual import sublayers
 from audit.models.tracing import Addition, Attention
+from audit.models.turns import in_turns
 from audit.observations import AttentionObservation, Batch, ResidualObservation
 from audit.results.subject import LayerCoverage
 
@@ -91,6 +94,22 @@ def observe(
     output = run(model, fed, observer, fused=edit is None and any(layer.path == "fused" for layer in layers))
     observer.check()
     return Pass(observer.seen, output)
+
+
+def observe_all(
+    loaded: LoadedModel, looks: Sequence[tuple[Batch, Receiver]], *, layers: Sequence[LayerCoverage]
+) -> Iterator[Pass]:
+    """One pass of each batch, in order; where weights are streamed, all go through each part before its weights go.
+
+    Raises as `observe` does.
+    """
+    calls = [partial(observe, loaded.model, batch, taker, layers=layers) for batch, taker in looks]
+    if loaded.streamed is None:
+        yield from (call() for call in calls)
+    else:
+        with computing(loaded.model, fused=any(layer.path == "fused" for layer in layers)):
+            yield from in_turns(calls)
+        loaded.streamed.release()
 
 
 class _Observer(Watcher):

@@ -69,8 +69,7 @@ def run(
     location, tracer = _watched(model, watcher)
     with (
         torch.set_grad_enabled(differentiable),
-        attending(model, "sdpa" if fused else "eager"),
-        sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.MATH] if fused else SDPBackend.MATH),
+        computing(model, fused=fused),
         location.followed(),
         tracer,
     ):
@@ -107,6 +106,14 @@ def _watched(model: PreTrainedModel, watcher: Watcher) -> tuple[Location, Tracer
         on_addition=watcher.added,
     )
     return location, tracer
+
+
+@contextmanager
+def computing(model: PreTrainedModel, *, fused: bool) -> Iterator[None]:
+    """Attention by one kernel where a family can, or by its own eager code, for as long as it lasts."""
+    kernels = [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH] if fused else SDPBackend.MATH
+    with attending(model, "sdpa" if fused else "eager"), sdpa_kernel(kernels):
+        yield
 
 
 def eager(model: PreTrainedModel) -> AbstractContextManager[None]:
