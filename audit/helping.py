@@ -42,7 +42,7 @@ def help_audit(
             kept.rmdir()
         return
     with progress.stage("load", 1) as advance:
-        loaded = ready(asked)
+        loaded = ready(asked, kept)
         feeds, _ = feeds_of(asked, loaded)
         advance(1)
     helped(asked, loaded, feeds, kept=kept, progress=progress)

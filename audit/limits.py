@@ -10,6 +10,7 @@ LARGEST_SEED: Final = 2**63 - 1  # what every generator of random numbers in use
 MOST_SHARDS: Final = (
     16  # that a probe is cut into: more would be more files, and seldom are so many workers free
 )
+LEAST_MEMORY: Final = 2**24  # bytes; no part of a model and what is made of it takes less
 SMALLEST_LENGTH: Final = 16  # tokens; below it an attention pattern says next to nothing
 
 _LIMITS: Final = {
@@ -39,4 +40,6 @@ def checked(plan: Plan) -> Plan:
         raise UnusableInput(f"--seed {plan.seed} is too large; give at most {LARGEST_SEED}")
     if plan.threads is not None and plan.threads < 1:
         raise UnusableInput(f"--threads {plan.threads} is below 1")
+    if plan.max_memory is not None and plan.max_memory < LEAST_MEMORY:
+        raise UnusableInput(f"--max-memory {plan.max_memory} is below {LEAST_MEMORY} bytes (16MiB)")
     return plan

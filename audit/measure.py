@@ -1,5 +1,6 @@
 """Runs the metrics on what is observed and keeps every number per sample before anything is averaged."""
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -80,6 +81,12 @@ class Recorder:
     def begin(self, batch: Batch) -> None:
         """Say which samples the next observations belong to."""
         self._rows = slice(batch.samples[0] - self._first, batch.samples[-1] + 1 - self._first)
+
+    def of(self, batch: Batch) -> Self:
+        """The same recorder turned to the samples of `batch`, for passes that take turns."""
+        turned = copy.copy(self)
+        turned.begin(batch)
+        return turned
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Everything measured so far, as flat arrays by name."""

@@ -1,7 +1,7 @@
 """Everything known of a checkpoint before anything is judged: what it was fed, what was seen, what that amounts to."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from audit.models.loading import LoadedModel
 from audit.models.positions import learned_positions
 from audit.models.weights import nonfinite_tensors, weight_observations
 from audit.nulls import Ground, all_nulls
-from audit.pieces import Forward, Piece, each_free, gather, pieces
+from audit.pieces import Forward, Piece, each_free, gather, measure_in_step, pieces
 from audit.probes.sampling import Feed
 from audit.progress import Progress
 from audit.protocol import apart, by_protocol
@@ -42,6 +42,9 @@ class Measured(NamedTuple):
     published: tuple[Published, ...]
     reach: Reach | None = None  # at depth full
     kernels: Kernels | None = None  # of the heads, where they were seen on the way
+
+
+Stage = tuple[str, tuple[Piece, ...]]  # its name, and what is looked at
 
 
 class _Observed(NamedTuple):
@@ -123,7 +126,7 @@ def _stages(
     forward: Forward,
     gradients: Gradients,
     kept: Path | None,
-) -> Iterator[tuple[str, tuple[Piece, ...]]]:
+) -> Iterator[Stage]:
     """What is looked at of a probe, in pieces: all of it forward, some of it backward where there is a loss."""
     yield f"observe {fed.name}", pieces(asked, fed, fed.batches, forward, recorder, kept=kept)
     if samples := gradients.samples(fed):
@@ -155,7 +158,7 @@ def _by_metric(
             ),
             progress=progress,
         )
-    sharp = any(metric.name == "query_key_norm" for metric in asked.metrics)
+    sharp = loaded.streamed is None and any(metric.name == "query_key_norm" for metric in asked.metrics)
     by_probe[WEIGHTS] = weighed(
         asked.metrics, seen.layers, weight_observations(loaded.model, seen.layers, with_products=sharp)
     )
@@ -187,21 +190,31 @@ def _observed(
     progress: Progress,
 ) -> _Observed:
     usual, layers = apart(asked.metrics)[0], survey(loaded.model)
-    kernels: Kernels | None = None
     seen: set[int] = set()
     by_probe: dict[str, dict[str, Measurement]] = {}
     gradients = Gradients(loaded, layers, usual, asked.plan)
+    forward = Forward(loaded, layers, first=feeds[0].batches[0])
     if kept:
         with suppress(OSError):  # a full disk will be told by what cannot do without it
             kept.mkdir(parents=True, exist_ok=True)
+
+    def opened(fed: Feed) -> tuple[Feed, Recorder, list[Stage]]:
+        recorder = Recorder(usual, layers, fed.samples, spectra=asked.plan.spectra)
+        stages = _stages(asked, fed, recorder, forward=forward, gradients=gradients, kept=kept)
+        return fed, recorder, list(stages)
+
+    probes: Iterable[tuple[Feed, Recorder, list[Stage]]] = map(opened, feeds)
+    if loaded.streamed:
+        probes = list(probes)
+        with progress.stage("observe all probes", 1) as advance:
+            forward_pieces = [piece for _, _, stages in probes for piece in stages[0][1]]
+            measure_in_step(forward_pieces, loaded, layers)
+            advance(1)
     with Table(folder / MEASUREMENTS) as table:
-        for fed in feeds:
-            recorder = Recorder(usual, layers, fed.samples, spectra=asked.plan.spectra)
-            forward = Forward(loaded, layers, first=fed is feeds[0])
-            for name, found in _stages(asked, fed, recorder, forward=forward, gradients=gradients, kept=kept):
+        for fed, recorder, stages in probes:
+            for name, found in stages:
                 with progress.stage(name, sum(len(piece.batches) for piece in found)) as advance:
                     seen |= gather(found, recorder, advance)
-            kernels = kernels or forward.kernels
             table.write(fed.name, recorder.values)
             documents = [document for batch in fed.batches for document in batch.documents]
             by_probe[fed.name] = gradients.explained(
@@ -214,4 +227,4 @@ def _observed(
         raise NothingObserved(
             f"no attention layer of {asked.checkpoint.model_type!r} could be observed: {layers[0].reason}"
         )
-    return _Observed(layers, by_probe, kernels)
+    return _Observed(layers, by_probe, forward.kernels)

@@ -6,6 +6,7 @@ share the pieces, the numbers are the same to the bit.
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -13,7 +14,7 @@ from typing import Final, NamedTuple
 from audit.limits import MOST_SHARDS
 from audit.measure import Recorder
 from audit.models.loading import LoadedModel
-from audit.models.observing import Receiver, Together, observe
+from audit.models.observing import Receiver, Together, in_step, observe
 from audit.observations import Batch
 from audit.partial import Partial
 from audit.probes.sampling import Feed
@@ -32,14 +33,16 @@ class Piece(NamedTuple):
     batches: tuple[Batch, ...]
     look: Look
     recorder: Recorder
-    partial: Partial
+    kept: Partial
     seen: set[int]  # layers
 
 
 class Forward:
-    """Looks at batches in forward passes; with `first`, `kernels` are those of the probe's first batch once it came."""
+    """Looks at batches in forward passes; `kernels` are those of the batch `first` once it came."""
 
-    def __init__(self, loaded: LoadedModel, layers: Sequence[LayerCoverage], *, first: bool = False) -> None:
+    def __init__(
+        self, loaded: LoadedModel, layers: Sequence[LayerCoverage], *, first: Batch | None = None
+    ) -> None:
         self._loaded, self._layers, self._first = loaded, layers, first
         self.kernels: Kernels | None = None
 
@@ -47,7 +50,7 @@ class Forward:
         """The layers seen."""
         receiver: Receiver = recorder
         recorder.begin(batch)
-        if self._first and batch.samples[0] == 0:
+        if batch is self._first:
             self.kernels = Kernels(self._layers)
             receiver = Together(recorder, self.kernels)
         return observe(self._loaded.model, batch, receiver, layers=self._layers).seen
@@ -79,6 +82,14 @@ def cut(batches: Sequence[Batch]) -> list[tuple[Batch, ...]]:
     return [tuple(batches[first:end]) for first, end in pairwise(ends)]
 
 
+def measure_in_step(found: Sequence[Piece], loaded: LoadedModel, layers: Sequence[LayerCoverage]) -> None:
+    """Measure all of them in one pass over weights that are streamed: each part of the model is brought in once."""
+    looks = [(piece, batch) for piece in found for batch in piece.batches]
+    calls = [partial(piece.look, batch, piece.recorder.of(batch)) for piece, batch in looks]
+    for (piece, _), seen in zip(looks, in_step(loaded, calls, layers=layers), strict=True):
+        piece.seen.update(seen)
+
+
 def gather(found: Sequence[Piece], recorder: Recorder, advance: Advance) -> set[int]:
     """The layers seen, once all pieces are in `recorder`: those that another process is at are waited for."""
     left = found
@@ -96,7 +107,7 @@ def each_free(found: Sequence[Piece], advance: Advance) -> list[Piece]:
     """Measure every piece that is free; those are left over that other processes are at."""
     held = []
     for piece in found:
-        with piece.partial.taken() as mine:
+        with piece.kept.taken() as mine:
             if mine:
                 _measure(piece, advance)
             else:
@@ -106,10 +117,10 @@ def each_free(found: Sequence[Piece], advance: Advance) -> list[Piece]:
 
 def _measure(piece: Piece, advance: Advance) -> None:
     """Look at what nobody has yet of a piece."""
-    batches, look, recorder, partial, seen = piece
-    done = partial.restore(recorder, seen)
+    batches, look, recorder, kept, seen = piece
+    done = len(batches) if seen else kept.restore(recorder, seen)
     advance(done)
     for number, batch in enumerate(batches[done:], done + 1):
         seen |= look(batch, recorder)
-        partial.keep(number, recorder, seen, last=number == len(batches))
+        kept.keep(number, recorder, seen, last=number == len(batches))
         advance(1)

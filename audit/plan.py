@@ -16,7 +16,13 @@ from audit.results import Plan
 
 Fed = Probe | PairProbe | PublishedProbe
 
-_OUTSIDE = {"threads", "allow_pickle", "show_text", "confirm"}  # change what is said, not what is measured
+_OUTSIDE = {
+    "threads",
+    "max_memory",
+    "allow_pickle",
+    "show_text",
+    "confirm",
+}  # change what is said, not what is measured
 
 
 def probes(plan: Plan) -> tuple[Probe, ...]:
@@ -103,6 +109,8 @@ def measurement_id(
     sampling["device"] = plan.device.partition(":")[0]  # which of several alike decides no number
     # Named probes are fed or refused, those of the depth give way to random tokens; own texts are shown or withheld.
     sampling |= {"named": bool(plan.probes), "shown": plan.show_text and any(probe.private for probe in fed)}
+    if plan.max_memory:  # where weights stay on disk, nothing is differentiated
+        sampling["max_memory"] = plan.max_memory
     adapter = checkpoint.adapter.digest if checkpoint.adapter else None
     texts = [_content(probe) for probe in fed]
     names = [metric.name for metric in measured]

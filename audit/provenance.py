@@ -45,8 +45,9 @@ def command_line(checkpoint: Path, plan: Plan, **others: Path | str | None) -> s
     given = [word for name, value in others.items() if value for word in (_flag(name), str(value))]
     unseen = ("allow_pickle", "show_text")
     words = [_flag(name) for name in unseen if getattr(plan, name)]
-    threads = [] if plan.threads is None else ["--threads", str(plan.threads)]
-    return shlex.join(["attnaudit", "run", str(checkpoint), *given, *_options(plan), *threads, *words])
+    for name in ("threads", "max_memory"):
+        words += [] if getattr(plan, name) is None else [_flag(name), str(getattr(plan, name))]
+    return shlex.join(["attnaudit", "run", str(checkpoint), *given, *_options(plan), *words])
 
 
 def _options(plan: Plan) -> list[str]:

@@ -21,6 +21,7 @@ from audit.interventions.remedies import with_remedies
 from audit.judge import Judged, borne_out, judge
 from audit.measuring import Measured, measured
 from audit.models.loading import LoadedModel, load_model
+from audit.models.streaming import Room
 from audit.probes.sampling import Feed
 from audit.progress import Progress
 from audit.provenance import provenance, replay
@@ -50,7 +51,7 @@ def run(
     In the folder `kept` is what earlier attempts measured; this one goes on from there and keeps there what it measures.
     """
     started, clock = dt.datetime.now(dt.UTC), time.monotonic()
-    stand = _stand(asked, progress)
+    stand = _stand(asked, folder, progress)
     known = (
         _taken_over(before)
         if before
@@ -93,11 +94,13 @@ def run(
     )
 
 
-def ready(asked: Request) -> LoadedModel:
-    """The checkpoint in memory, as the plan wants it."""
-    if asked.plan.threads:
-        torch.set_num_threads(asked.plan.threads)
-    return load_model(asked.checkpoint, dtype=getattr(torch, asked.plan.dtype), device=asked.plan.device)
+def ready(asked: Request, folder: Path) -> LoadedModel:
+    """The checkpoint in memory, as the plan wants it; `folder` is for what of it must stay on disk."""
+    plan = asked.plan
+    if plan.threads:
+        torch.set_num_threads(plan.threads)
+    room = Room(plan.max_memory, folder) if plan.max_memory else None
+    return load_model(asked.checkpoint, dtype=getattr(torch, plan.dtype), device=plan.device, room=room)
 
 
 class _Stand(NamedTuple):
@@ -114,9 +117,9 @@ class _Stand(NamedTuple):
         return self.untrained.here if isinstance(self.untrained, Diagram) else None
 
 
-def _stand(asked: Request, progress: Progress) -> _Stand:
+def _stand(asked: Request, folder: Path, progress: Progress) -> _Stand:
     with progress.stage("load", 1) as advance:
-        loaded = ready(asked)
+        loaded = ready(asked, folder)
         feeds, unfed = feeds_of(asked, loaded)
         untrained = initial(asked.checkpoint)
         advance(1)

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import click
 
+from audit.cli.sizes import Size
 from audit.limits import MOST_SHARDS
 from audit.results import Plan
 
@@ -56,6 +57,11 @@ _OPTIONS: Final = (
     ),
     click.option(
         "--threads", type=int, help="Threads of the tensor library; default: its own or a worker's."
+    ),
+    click.option(
+        "--max-memory",
+        type=Size(),
+        help="Memory for weights and what is made of them; weights that take more than 40% of it stay on disk.",
     ),
     click.option("--allow-pickle", is_flag=True, help="Read .bin weights (with weights_only=True)."),
     click.option(

@@ -1,9 +1,11 @@
 """What an audit will do and take, found by loading the model and running a few rows; nothing is kept of it."""
 
 import dataclasses
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +24,7 @@ from audit.interventions.reach import passes_over
 from audit.limits import SMALLEST_LENGTH
 from audit.models.coverage import observed, survey
 from audit.models.loading import LoadedModel, load_model
+from audit.models.streaming import Room
 from audit.nulls import SAMPLES
 from audit.probes.sampling import Feed
 from audit.protocol import Windows, apart
@@ -70,13 +73,21 @@ def estimate(asked: Request, *, spent: Callable[[], float], pdf: bool = True) ->
     """
     if asked.plan.threads:
         torch.set_num_threads(asked.plan.threads)
-    loaded = load_model(asked.checkpoint, dtype=getattr(torch, asked.plan.dtype), device=asked.plan.device)
+    most = asked.plan.max_memory
+    allowed = memory.resident() + most if most else None
+    loaded = load_model(
+        asked.checkpoint,
+        dtype=getattr(torch, asked.plan.dtype),
+        device=asked.plan.device,
+        room=Room(most, Path(tempfile.gettempdir())) if most else None,
+    )
     with _counted(loaded.model) as calls:
         found = survey(loaded.model)
     layers = observed(found, {layer.index for layer in found if layer.reason is None})
     feeds, _ = feeds_of(asked, loaded)
     ready = _Ready(asked=asked, loaded=loaded, layers=layers, feeds=feeds)
     room = memory.resident() + memory.available()
+    room = min(room, allowed) if allowed else room
     peak = _checked(ready, room)
     load = Stage(name="load", passes=len(calls), tokens=sum(calls), seconds=spent())
     stages = (load, *_observing(ready), *_weights(asked, calls), *_around(ready, pdf=pdf))
@@ -214,7 +225,7 @@ def _build(ready: _Ready) -> Build:
         all_heads=sum(layer.heads for layer in layers),
         hidden=int(getattr(config, "hidden_size", table.weight.shape[1])),
         vocabulary=int(table.weight.shape[0]),
-        bytes=loaded.model.dtype.itemsize,
+        bytes=getattr(torch, ready.asked.plan.dtype).itemsize,
         whole_patterns=any(layer.path == "eager" for layer in layers),
     )
 
@@ -225,7 +236,8 @@ def _peak(ready: _Ready, feeds: Sequence[Feed]) -> int:
     pairs = ready.asked.pairs and ready.loaded.tokenizer is not None
     sentences = memory.Fed(memory.ROWS, memory.SENTENCE) if pairs else None
     more = memory.beyond(_build(ready), texts=shapes, sentences=sentences, tried=asked_for(ready.asked.plan))
-    return memory.resident() + more
+    streamed = ready.loaded.streamed
+    return (streamed.most_held + memory.anonymous() if streamed else memory.resident()) + more
 
 
 def _checked(ready: _Ready, room: int) -> int:

@@ -85,6 +85,12 @@ def resident() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
+def anonymous() -> int:
+    """Bytes of them that no file backs: weights that are read from one come and go."""
+    found = psutil.Process().memory_info()
+    return int(found.rss - getattr(found, "shared", 0))
+
+
 def available() -> int:
     """Bytes this process may still take: what the machine has free, or what its control group leaves."""
     free = int(psutil.virtual_memory().available)

@@ -73,7 +73,8 @@ def rescaled(
         measure.unusable(each.samples) is not None for each in (before, after)
     ):  # a model that its scale has brought down to chance may still be mended
         return ()
-    grown = any(f.rule in _GRADIENT for f in wanted) and loaded.task != "seq2seq"
+    differentiable = loaded.task != "seq2seq" and loaded.streamed is None
+    grown = any(f.rule in _GRADIENT for f in wanted) and differentiable
     changes = {
         ALIKE: _change(before.alike, after.alike, before.samples.documents, seed),
         GROWTH: _growth(loaded.model, measure, confirmation, best.of, seed) if grown else None,

@@ -13,6 +13,8 @@ MOST_PARAMETERS = 1_000_000_000  # of a model that is made a second time
 
 def reinitialised(loaded: LoadedModel, seed: int) -> Any | str:
     """A model of the same class and configuration with fresh, seeded weights; or why it is not made."""
+    if loaded.streamed is not None:
+        return "not run: the weights are streamed from disk (--max-memory), a second model would not fit"
     if loaded.subject.parameters > MOST_PARAMETERS:
         return f"not run: {loaded.subject.parameters:,} parameters would be in memory twice"
     with quiet(), torch.random.fork_rng(devices=[]):

@@ -24,6 +24,7 @@ from audit.models.gguf_weights import gguf_tensors
 from audit.models.offline import offline, quiet
 from audit.models.selection import Choice, Task, choose
 from audit.models.stored import stored_tensors
+from audit.models.streaming import Room, Streamed, needs_streaming, stream
 from audit.models.subject import subject_of
 from audit.models.tokenizer import load_tokenizer
 from audit.results.subject import Subject
@@ -40,6 +41,7 @@ class LoadedModel:
     task: Task  # "encoder" is whatever has no language-model head: hidden states only
     config: PreTrainedConfig
     subject: Subject
+    streamed: Streamed | None = None  # where its weights stay on disk
 
 
 class _Tensors(NamedTuple):
@@ -53,24 +55,34 @@ def load_model(
     dtype: torch.dtype = torch.float32,
     device: str = "cpu",
     available_memory: int | None = None,
+    room: Room | None = None,
 ) -> LoadedModel:
     """The model of `checkpoint` with eager attention, weights in `dtype` on `device`, an adapter merged in.
 
     The hub is never asked, no code of the checkpoint is run, and nothing is printed. `available_memory` (bytes)
-    replaces what the machine says. Raises RefusedCheckpoint where files and architecture do not agree,
+    replaces what the machine says. Weights that would fill more than a share of `room` stay on disk. Raises RefusedCheckpoint where files and architecture do not agree,
     UnusableInput for a device that is not there, MachineFault where memory does not suffice.
     """
-    _refuse_too_large(checkpoint, dtype, available_memory)
+    streams = room is not None and needs_streaming(checkpoint, dtype, room, device=device)
+    views: set[int] | None = set() if streams else None
+    if not streams:
+        _refuse_too_large(checkpoint, dtype, available_memory)
     with offline(), quiet(), _faults(checkpoint), torch.random.fork_rng(devices=[]):
         config = _configuration(checkpoint)
         refuse_implausible_depth(config, checkpoint)
-        complete = _built(checkpoint, config, choose(config), dtype)
+        complete = _built(checkpoint, config, choose(config), dtype, views)
         model = merged(complete.model, checkpoint.adapter) if checkpoint.adapter else complete.model
         model = _placed(model.eval().requires_grad_(requires_grad=False), device)
+        streamed = stream(model, dtype, room, views) if room is not None and views is not None else None
         found = load_tokenizer(checkpoint, model.config, rows=_embedded(model))
     subject = subject_of(checkpoint, model, complete.task, complete.remarks + found.remarks)
     return LoadedModel(
-        model=model, tokenizer=found.tokenizer, task=complete.task, config=model.config, subject=subject
+        model=model,
+        tokenizer=found.tokenizer,
+        task=complete.task,
+        config=model.config,
+        subject=subject,
+        streamed=streamed,
     )
 
 
@@ -87,11 +99,13 @@ def _configuration(checkpoint: Checkpoint) -> Any:
         ) from error
 
 
-def _built(checkpoint: Checkpoint, config: Any, choice: Choice, dtype: torch.dtype) -> Complete:
+def _built(
+    checkpoint: Checkpoint, config: Any, choice: Choice, dtype: torch.dtype, views: set[int] | None
+) -> Complete:
     with torch.device("meta"):
         skeleton = choice.model_class(config)
     refuse_implausible_size(skeleton, checkpoint)
-    with _tensors(checkpoint, skeleton) as tensors:
+    with _tensors(checkpoint, skeleton, views) as tensors:
         model, report = choice.model_class.from_pretrained(
             None,
             config=config,
@@ -109,12 +123,12 @@ def _built(checkpoint: Checkpoint, config: Any, choice: Choice, dtype: torch.dty
 
 
 @contextmanager
-def _tensors(checkpoint: Checkpoint, skeleton: Any) -> Iterator[_Tensors]:
+def _tensors(checkpoint: Checkpoint, skeleton: Any, views: set[int] | None) -> Iterator[_Tensors]:
     if checkpoint.form == "gguf":
         path = checkpoint.directory / str(checkpoint.gguf_file)
         yield _Tensors(*gguf_tensors(path, checkpoint.config, skeleton))
         return
-    with stored_tensors(checkpoint) as stored:
+    with stored_tensors(checkpoint, views=views) as stored:
         yield _Tensors(stored, ())
 
 

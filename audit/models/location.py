@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import get_ident
 from typing import Any
 
 from torch import nn
@@ -30,6 +31,7 @@ class Location:
         self._items = {id(item) for m in model.modules() if isinstance(m, nn.ModuleList) for item in m}
         self._running: list[nn.Module] = []
         self._block: nn.Module | None = None
+        self._thread = get_ident()  # hooks hear of passes in other threads too
         self._on_enter = on_enter  # of a block: its name
         self._on_exit = on_exit  # of a block: its name and output
 
@@ -54,7 +56,7 @@ class Location:
                 handle.remove()
 
     def _enter(self, module: nn.Module, _: Any) -> None:
-        if id(module) not in self._names:
+        if id(module) not in self._names or get_ident() != self._thread:
             return
         self._running.append(module)
         if self._block is None and id(module) in self._items:
@@ -62,7 +64,7 @@ class Location:
             self._on_enter(self._names[id(module)])
 
     def _leave(self, module: nn.Module, _: Any, output: Any) -> None:
-        if id(module) not in self._names:
+        if id(module) not in self._names or get_ident() != self._thread:
             return
         self._running.pop()
         if self._block is module:

@@ -1,8 +1,8 @@
 """Feeds a batch to a model and hands out what is seen, one attention layer and one block at a time."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -11,13 +11,16 @@ from transformers import PreTrainedModel
 from audit.errors import InternalFault, MachineFault, UnusableInput
 from audit.models.attention import Edit, edited, is_whole, observed_attention
 from audit.models.inputs import Fed, model_inputs
+from audit.models.loading import LoadedModel
 from audit.models.location import numbered
-from audit.models.passes import FAULTS, LESS, Watcher, Way, is_of_memory, run
+from audit.models.passes import FAULTS, LESS, Watcher, Way, computing, is_of_memory, run
 from audit.models.residual import sublayers
 from audit.models.tracing import Addition, Attention
+from audit.models.turns import in_turns
 from audit.observations import AttentionObservation, Batch, ResidualObservation
 from audit.results.subject import LayerCoverage
 
+T = TypeVar("T")
 Editor = Callable[[AttentionObservation], Edit | None]
 
 
@@ -96,6 +99,18 @@ def observe(
 def _way(layers: Sequence[LayerCoverage]) -> Way:
     """How the whole model runs: layers whose path is another are eager in either."""
     return next((layer.path for layer in layers if layer.path not in (None, "eager")), None) or "eager"
+
+
+def in_step(
+    loaded: LoadedModel, calls: Sequence[Callable[[], T]], *, layers: Sequence[LayerCoverage]
+) -> Iterator[T]:
+    """What calls that observe return, in order; where weights are streamed, all go through a part before the next."""
+    if loaded.streamed is None:
+        yield from (call() for call in calls)
+    else:
+        with computing(loaded.model, _way(layers)):
+            yield from in_turns(calls)
+        loaded.streamed.release()
 
 
 class _Observer(Watcher):

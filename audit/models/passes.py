@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from audit.errors import MachineFault, UnusableInput
 from audit.models.inputs import Fed, configurations
 from audit.models.location import Location
-from audit.models.tiles import NAME, Tiles, known
+from audit.models.tiles import NAME, Tiles, known, tiling
 from audit.models.tracing import Addition, Attention, Tracer
 
 Way = Literal["fused", "tiles", "eager"]
@@ -80,9 +80,8 @@ def run(
     location, tracer = _watched(model, watcher)
     with (
         torch.set_grad_enabled(differentiable),
-        known(Tiles(tracer, rows)) if way == "tiles" else nullcontext(),
-        attending(model, IMPLEMENTATIONS[way]),
-        sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.MATH] if way == "fused" else SDPBackend.MATH),
+        tiling(Tiles(tracer, rows)) if way == "tiles" else nullcontext(),
+        computing(model, way),
         location.followed(),
         tracer,
     ):
@@ -119,6 +118,18 @@ def _watched(model: PreTrainedModel, watcher: Watcher) -> tuple[Location, Tracer
         on_addition=watcher.added,
     )
     return location, tracer
+
+
+@contextmanager
+def computing(model: PreTrainedModel, way: Way) -> Iterator[None]:
+    """That way of attention in every part of `model` for as long as it lasts."""
+    kernels = [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH] if way == "fused" else SDPBackend.MATH
+    with (
+        known() if way == "tiles" else nullcontext(),
+        attending(model, IMPLEMENTATIONS[way]),
+        sdpa_kernel(kernels),
+    ):
+        yield
 
 
 def eager(model: PreTrainedModel) -> AbstractContextManager[None]:

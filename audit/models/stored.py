@@ -25,15 +25,20 @@ _FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF
 class _Safetensor:
     """A tensor that is read when the loader moves it where it is to be, and never whole in two precisions."""
 
-    def __init__(self, file: Any, path: Path, name: str) -> None:
+    def __init__(self, file: Any, path: Path, name: str, *, views: set[int] | None = None) -> None:
         self._file = file
         self._path = path
         self._name = name
+        self._views = views
 
     def __getitem__(self, _: object) -> "_Safetensor":
         return self
 
     def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Tensor:
+        if self._views is not None:
+            whole: Tensor = self._file.get_tensor(self._name)
+            self._views.add(whole.data_ptr())
+            return whole
         described = self._file.get_slice(self._name)
         stored, size = _FLOATS.get(described.get_dtype()), prod(described.get_shape())
         if dtype is None or stored is None or stored == dtype or size <= _PIECE:
@@ -58,20 +63,24 @@ class _Safetensor:
 
 
 @contextmanager
-def stored_tensors(checkpoint: Checkpoint) -> Iterator[dict[str, Any]]:
-    """Name -> tensor, or something that gives the tensor when indexed and moved, of safetensors or pickled weights."""
+def stored_tensors(checkpoint: Checkpoint, *, views: set[int] | None = None) -> Iterator[dict[str, Any]]:
+    """Name -> tensor, or something that gives the tensor when indexed and moved, of safetensors or pickled weights.
+
+    With `views` those of safetensors are views of the files, as stored there, whatever they are asked to be; their
+    addresses are added to it.
+    """
     with ExitStack() as stack:
         files = {
-            name: _opened(checkpoint, name, stack)
+            name: _opened(checkpoint, name, stack, views)
             for name in {header.file for header in checkpoint.tensors.values()}
         }
         yield {name: files[header.file][name] for name, header in checkpoint.tensors.items()}
 
 
-def _opened(checkpoint: Checkpoint, name: str, stack: ExitStack) -> Mapping[str, Any]:
+def _opened(checkpoint: Checkpoint, name: str, stack: ExitStack, views: set[int] | None) -> Mapping[str, Any]:
     path = checkpoint.directory / name
     if checkpoint.form == "pickle":
         return unpickled(path, name)
     # read, not mapped: a mapped page counts twice once it is converted, and a file that shrinks kills the process
-    file = stack.enter_context(safe_open(path, framework="pt", backend="pread"))
-    return {key: _Safetensor(file, path, key) for key in file.keys()}  # noqa: SIM118 - the handle is no dict
+    file = stack.enter_context(safe_open(path, framework="pt", backend="pread" if views is None else "mmap"))
+    return {key: _Safetensor(file, path, key, views=views) for key in file.keys()}  # noqa: SIM118 - the handle is no dict

@@ -5,6 +5,7 @@ logarithm that its scores were normalised with; any part of the pattern is then 
 """
 
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -149,12 +150,37 @@ def _runs(call: Call, tiles: Sequence[slice]) -> Runs | None:
     return Runs(*(torch.cat(each, 1) for each in zip(*in_runs, strict=True)))
 
 
+class _Here(threading.local):
+    tiles: Tiles | None = None  # of the pass that runs in this thread
+
+
+_HERE = _Here()
+
+
 @contextmanager
-def known(tiles: Tiles) -> Iterator[None]:
-    """`tiles` under `NAME` to every family, and with it their mask, for as long as it lasts."""
+def tiling(tiles: Tiles) -> Iterator[None]:
+    """`tiles` for the pass of this thread, for as long as it lasts."""
+    _HERE.tiles = tiles
+    try:
+        yield
+    finally:
+        _HERE.tiles = None
+
+
+@contextmanager
+def known() -> Iterator[None]:
+    """The name under which families find tiles and their mask, for as long as it lasts."""
     attentions, masks = AttentionInterface._global_mapping, AttentionMaskInterface._global_mapping  # noqa: SLF001 - nothing public takes one out again
-    attentions[NAME], masks[NAME] = tiles, RowMask
+    if NAME in attentions:  # whoever entered it takes it out
+        yield
+        return
+    attentions[NAME], masks[NAME] = _attend, RowMask
     try:
         yield
     finally:
         del attentions[NAME], masks[NAME]
+
+
+def _attend(*args: Any, **kwargs: Any) -> Any:
+    assert _HERE.tiles is not None  # noqa: S101 - only passes by tiles ask for them
+    return _HERE.tiles(*args, **kwargs)

@@ -38,6 +38,7 @@ class Plan:
     device: str = "cpu"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     threads: int | None = None
+    max_memory: int | None = None  # bytes; weights that would fill more than 40% of it stay on disk
     confirm: bool = True
     allow_pickle: bool = False
     show_text: bool = False
