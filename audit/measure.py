@@ -38,6 +38,11 @@ _SCHEMA = pa.schema(
 )
 
 
+def sampled(metrics: Sequence[Quantity]) -> list[Metric]:
+    """Those with a value for each sample."""
+    return [metric for metric in metrics if isinstance(metric, Metric) and metric.observes != "weights"]
+
+
 class Recorder:
     """A receiver of observations: per-sample values of one probe, float64 [sample, layer, head] or [sample, layer]."""
 
@@ -51,14 +56,13 @@ class Recorder:
     ) -> None:
         """Of the first `spectra` samples spectra are taken; None: of all."""
         heads = max(layer.heads for layer in layers)
-        self._metrics = [metric for metric in metrics if isinstance(metric, Metric)]
+        self._metrics = sampled(metrics)
         self.sums = Sums(metrics)
         self._rows: slice = slice(0, 0)
         self._spectra = samples if spectra is None else spectra
         self.values: dict[str, NDArray[np.float64]] = {
             metric.name: np.full((samples, len(layers), *((heads,) if metric.axes == "head" else ())), np.nan)
             for metric in self._metrics
-            if metric.observes != "weights"
         }
 
     def begin(self, batch: Batch) -> None:
@@ -121,6 +125,11 @@ class Table:
                 pa.array(array[np.isfinite(array)], pa.float64()),
             ]
             self._writer.write_batch(pa.record_batch(columns, schema=_SCHEMA))
+
+    def copy(self, probe: str, metric: str, *, of: Path) -> None:
+        """Append the rows that another such table has of a metric of `probe`."""
+        wanted = [("probe", "==", probe), ("metric", "==", metric)]
+        self._writer.write_table(pq.read_table(of, schema=_SCHEMA, filters=wanted))
 
     def __enter__(self) -> Self:
         """The table itself."""

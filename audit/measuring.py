@@ -9,6 +9,7 @@ from audit.errors import NothingObserved
 from audit.feeding import cut, longest_text, most_like_prose, probe_coverage
 from audit.gradients import Gradients
 from audit.interventions.reach import reach
+from audit.known import Known
 from audit.measure import WEIGHTS, Recorder, Table, not_finite, skipped, summarised, weighed
 from audit.models.coverage import observed, survey
 from audit.models.loading import LoadedModel
@@ -18,7 +19,7 @@ from audit.models.weights import nonfinite_tensors, weight_observations
 from audit.nulls import Ground, all_nulls
 from audit.partial import Partial
 from audit.probes.sampling import Feed
-from audit.progress import Progress
+from audit.progress import Progress, Silent
 from audit.protocol import apart, by_protocol
 from audit.request import Request
 from audit.results import Measurement, Null
@@ -51,7 +52,7 @@ class _Observed(NamedTuple):
 
 
 def measured(
-    asked: Request,
+    known: Known,
     loaded: LoadedModel,
     feeds: tuple[Feed, ...],
     unfed: tuple[Skipped, ...],
@@ -60,44 +61,55 @@ def measured(
     kept: Path | None,
     progress: Progress,
 ) -> Measured:
-    """What is seen on `feeds`; `unfed` is what could not be fed, and why.
+    """What is seen on `feeds`, but for what is `known`; `unfed` is what could not be fed, and why.
 
     `measurements.parquet` is written into `folder`; in `kept` is what earlier attempts measured, and is kept what this
     one does.
     """
-    seen = _observed(asked, loaded, feeds, folder=folder, kept=kept, progress=progress)
+    asked, before = known.asked, known.audit
+    seen = _observed(known, loaded, feeds, folder=folder, kept=kept, progress=progress)
     subject = _subject(loaded, seen.layers)
-    measurements = _by_metric(asked, loaded, feeds, seen, progress)
+    measurements = known.joined(_by_metric(known.missing, loaded, feeds, seen, progress))
     if subject.nonfinite:
         measurements = not_finite(measurements)
     ground = Ground(
-        plan=asked.plan, metrics=asked.metrics, measurements=measurements, layers=seen.layers, feeds=feeds
+        plan=asked.plan,
+        metrics=asked.metrics,
+        measurements=measurements,
+        layers=seen.layers,
+        feeds=feeds,
+        fresh=known.fresh,
     )
     coverage = Coverage(
         layers=seen.layers,
         skipped=unfed + skipped(measurements),
         probes=tuple(probe_coverage(fed) for fed in feeds),
     )
-    skew = tuple(
-        survey_skew(loaded, probe, layers=seen.layers, plan=asked.plan, progress=progress)
-        for probe in asked.pairs
-    )
-    scored = [
-        survey_published(loaded, probe, layers=seen.layers, plan=asked.plan, progress=progress)
-        for probe in asked.published
-    ]
-    skew += tuple(each.skew for each in scored if each.skew)
-    published = tuple(each.published for each in scored)
+    people = (before.skew, before.published) if before else _people(asked, loaded, seen.layers, progress)
     return Measured(
         subject,
         coverage,
         measurements,
         all_nulls(ground, loaded),
-        skew,
-        published,
-        _reach(asked, loaded, feeds, progress),
+        *people,
+        before.reach if before else _reach(asked, loaded, feeds, progress),
         seen.kernels,
     )
+
+
+def _people(
+    asked: Request, loaded: LoadedModel, layers: Sequence[LayerCoverage], progress: Progress
+) -> tuple[tuple[Skew, ...], tuple[Published, ...]]:
+    """What becomes of groups of people, and what the published data sets say."""
+    skew = tuple(
+        survey_skew(loaded, probe, layers=layers, plan=asked.plan, progress=progress) for probe in asked.pairs
+    )
+    scored = [
+        survey_published(loaded, probe, layers=layers, plan=asked.plan, progress=progress)
+        for probe in asked.published
+    ]
+    skew += tuple(each.skew for each in scored if each.skew)
+    return skew, tuple(each.published for each in scored)
 
 
 def _reach(asked: Request, loaded: LoadedModel, feeds: Sequence[Feed], progress: Progress) -> Reach | None:
@@ -147,7 +159,7 @@ def _subject(loaded: LoadedModel, layers: Sequence[LayerCoverage]) -> Subject:
 
 
 def _observed(
-    asked: Request,
+    known: Known,
     loaded: LoadedModel,
     feeds: Sequence[Feed],
     *,
@@ -155,6 +167,7 @@ def _observed(
     kept: Path | None,
     progress: Progress,
 ) -> _Observed:
+    asked = known.missing
     usual, layers = apart(asked.metrics)[0], survey(loaded.model)
     kernels: Kernels | None = None
     seen: set[int] = set()
@@ -163,11 +176,13 @@ def _observed(
     with Table(folder / MEASUREMENTS) as table:
         for fed in feeds:
             recorder = Recorder(usual, layers, fed.samples, spectra=asked.plan.spectra)
-            with progress.stage(f"observe {fed.name}", len(fed.batches)) as advance:
+            batches = () if known.layers else fed.batches
+            shown = progress if batches else Silent()
+            with shown.stage(f"observe {fed.name}", len(batches)) as advance:
                 partial = Partial.of(kept, asked, fed)
                 done = partial.restore(recorder, seen)
                 advance(done)
-                for number, batch in enumerate(fed.batches[done:], done + 1):
+                for number, batch in enumerate(batches[done:], done + 1):
                     recorder.begin(batch)
                     receiver: Receiver = recorder
                     if fed is feeds[0] and number == 1:
@@ -179,15 +194,15 @@ def _observed(
             if backward := gradients.samples(fed):
                 with progress.stage(f"gradients {fed.name}", backward) as advance:
                     gradients.record(fed, recorder, advance)
-            table.write(fed.name, recorder.values)
+            known.write(table, fed.name, recorder.values)
             documents = [document for batch in fed.batches for document in batch.documents]
             by_probe[fed.name] = gradients.explained(
                 fed,
                 summarised(recorder.values, usual, layers, documents, asked.plan.seed)
                 | recorder.sums.measurements(layers),
             )
-    layers = observed(layers, seen)
-    if not seen:
+    layers = known.layers or observed(layers, seen)
+    if not any(layer.observed for layer in layers):
         raise NothingObserved(
             f"no attention layer of {asked.checkpoint.model_type!r} could be observed: {layers[0].reason}"
         )

@@ -34,13 +34,17 @@ class Partial:
 
     @classmethod
     def of(cls, folder: Path | None, asked: Request, fed: Feed) -> Self:
-        """The one of `fed`: the same numbers to the bit need the same batches and as many threads."""
+        """The one of `fed`: the same numbers to the bit need the same batches and as many threads.
+
+        Which metrics are to be measured depends on what stands in the store.
+        """
         plan = asked.plan
         about = [
             _FORMAT,
             asked.measurement_id,
             fed.name,
             fed.digest,
+            [metric.name for metric in asked.metrics],
             plan.batch_size,
             torch.get_num_threads(),
         ]

@@ -19,6 +19,7 @@ from audit.interventions.confirm import Confirmations
 from audit.interventions.experiments import Texts, asked_for, confirmed, curves, mended
 from audit.interventions.remedies import with_remedies
 from audit.judge import Judged, borne_out, judge
+from audit.known import Known
 from audit.measuring import Measured, measured
 from audit.models.loading import LoadedModel, load_model
 from audit.probes.sampling import Feed
@@ -41,12 +42,14 @@ def run(
     progress: Progress,
     *,
     before: Audit | None = None,
+    earlier: Known | None = None,
     kept: Path | None = None,
 ) -> Audit:
     """The audit; `measurements.parquet` and the exhibits are written into `folder` on the way.
 
     The measurements are taken over from `before`, an audit with the same ones under another policy, where given:
     then they are judged, confirmed and drawn anew, as they would have been at first, and not measured again.
+    Where `earlier` audits differ in their metrics alone, those that they lack are measured.
     In the folder `kept` is what earlier attempts measured; this one goes on from there and keeps there what it measures.
     """
     started, clock = dt.datetime.now(dt.UTC), time.monotonic()
@@ -55,7 +58,13 @@ def run(
         _taken_over(before)
         if before
         else measured(
-            asked, stand.loaded, stand.feeds, stand.unfed, folder=folder, kept=kept, progress=progress
+            earlier or Known(asked),
+            stand.loaded,
+            stand.feeds,
+            stand.unfed,
+            folder=folder,
+            kept=kept,
+            progress=progress,
         )
     )
     judged = _judged(asked, stand, known)
