@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 
 from audit import store as stores
 from audit.errors import UnusableInput
+from audit.interventions.curve import CHOSEN_BY
 from audit.measure import WEIGHTS, Table, sampled
+from audit.protocol import apart
 from audit.request import Request, measurement_id_with
 from audit.results import Audit, Measurement, Null
+from audit.results.redundancy import DropCurve
 from audit.results.subject import LayerCoverage
 from audit.store import MEASUREMENTS, Entry
 
@@ -39,7 +42,8 @@ class Known:
     @property
     def layers(self) -> tuple[LayerCoverage, ...] | None:
         """What became of each layer, where it need not be seen again: no missing metric is read in a forward pass."""
-        forward = any(metric.observes in {"attention", "residual"} for metric in self.missing.metrics)
+        usual, _ = apart(self.missing.metrics)
+        forward = any(metric.observes in {"attention", "residual"} for metric in usual)
         return None if forward or not self.audit else self.audit.coverage.layers
 
     @property
@@ -51,6 +55,14 @@ class Known:
             for name, found in nulls.items()
             if "reinitialised" in found
         }
+
+    @property
+    def drop_curves(self) -> tuple[DropCurve, ...]:
+        """What leaving parts out costs, where as many of the metrics were measured that the order of the parts rests on."""
+        ordering = {*CHOSEN_BY.values()}
+        needed = ordering & {metric.name for metric in self.asked.metrics}
+        alike = (entry.audit for entry in self.entries if ordering & {*entry.audit.measurements} == needed)
+        return next((audit.drop_curves for audit in alike if audit.drop_curves), ())
 
     def joined(self, found: Mapping[str, dict[str, Measurement]]) -> dict[str, dict[str, Measurement]]:
         """What they measured together with what was `found` now, in the order of the request."""

@@ -67,6 +67,9 @@ def measured(
     one does.
     """
     asked, before = known.asked, known.audit
+    if taken := len(asked.metrics) - len(known.missing.metrics):
+        with progress.stage("metrics taken over", taken) as advance:
+            advance(taken)
     seen = _observed(known, loaded, feeds, folder=folder, kept=kept, progress=progress)
     subject = _subject(loaded, seen.layers)
     measurements = known.joined(_by_metric(known.missing, loaded, feeds, seen, progress))

@@ -53,12 +53,12 @@ def run(
     In the folder `kept` is what earlier attempts measured; this one goes on from there and keeps there what it measures.
     """
     started, clock = dt.datetime.now(dt.UTC), time.monotonic()
-    stand = _stand(asked, progress)
+    stand, earlier = _stand(asked, progress), earlier or Known(asked)
     known = (
         _taken_over(before)
         if before
         else measured(
-            earlier or Known(asked),
+            earlier,
             stand.loaded,
             stand.feeds,
             stand.unfed,
@@ -68,7 +68,8 @@ def run(
         )
     )
     judged = _judged(asked, stand, known)
-    tried = _tried(asked, stand, known, judged, before=before, progress=progress)
+    dropped = before.drop_curves if before else earlier.drop_curves
+    tried = _tried(asked, stand, known, judged, dropped=dropped, progress=progress)
     record = dataclasses.replace(
         asked.policy.record(started.date()),
         unmet=tuple(unmet(asked.policy, judged.checks, known.coverage, known.skew)),
@@ -172,7 +173,7 @@ def _tried(
     known: Measured,
     judged: Judged,
     *,
-    before: Audit | None,
+    dropped: tuple[DropCurve, ...],
     progress: Progress,
 ) -> _Tried:
     plan, loaded, layers = asked.plan, stand.loaded, known.coverage.layers
@@ -184,7 +185,7 @@ def _tried(
         layers,
         texts,
         known.measurements,
-        known=before.drop_curves if before else (),
+        known=dropped,
         progress=progress,
     )
     findings = borne_out(judged.findings, taken_out.by_finding if taken_out else {}, asked.policy)
