@@ -26,6 +26,7 @@ from audit.results.subject import LayerCoverage, Skipped
 from audit.statistics.bootstrap import Interval, by_document, studentised_interval
 
 WEIGHTS = "weights"  # the pseudo-probe under which metrics of weights are filed
+ROWS = 16_384  # of a row group: it is put together in memory
 _SCHEMA = pa.schema(
     [
         ("probe", pa.dictionary(pa.int8(), pa.string())),
@@ -105,7 +106,7 @@ class Recorder:
 
 
 class Table:
-    """`measurements.parquet`: tidy rows (probe, sample, layer, head, metric, value), one row group per write."""
+    """`measurements.parquet`: tidy rows (probe, sample, layer, head, metric, value) of one metric per row group."""
 
     def __init__(self, path: Path) -> None:
         self._writer = pq.ParquetWriter(path, _SCHEMA, compression="zstd")
@@ -124,12 +125,12 @@ class Table:
                 pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int8)), pa.array([metric])),
                 pa.array(array[np.isfinite(array)], pa.float64()),
             ]
-            self._writer.write_batch(pa.record_batch(columns, schema=_SCHEMA))
+            self._writer.write_batch(pa.record_batch(columns, schema=_SCHEMA), ROWS)
 
     def copy(self, probe: str, metric: str, *, of: Path) -> None:
         """Append the rows that another such table has of a metric of `probe`."""
         wanted = [("probe", "==", probe), ("metric", "==", metric)]
-        self._writer.write_table(pq.read_table(of, schema=_SCHEMA, filters=wanted))
+        self._writer.write_table(pq.read_table(of, schema=_SCHEMA, filters=wanted), ROWS)
 
     def __enter__(self) -> Self:
         """The table itself."""
