@@ -35,7 +35,8 @@ def audit_checkpoint(
     """The published audit of a local checkpoint; it stands in `store / audit.audit_id`.
 
     An audit that exists is returned, not redone, unless `force`; under another policy the same measurements are
-    judged again, and of more metrics only those are measured that no audit in the store has. The checkpoint must stand below `model_root`, if given, and its links may lead anywhere below it.
+    judged again, and where audits in the store differ in their metrics alone, those that they lack are measured.
+    The checkpoint must stand below `model_root`, if given, and its links may lead anywhere below it.
     `command` is what the audit records as the command that repeats it, by default this call as one.
     Where several attempts may be at the same job, `fence` decides which one becomes visible, and what one
     that died had measured is not measured again.
