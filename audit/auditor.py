@@ -6,6 +6,7 @@ from pathlib import Path
 from audit import policy as policies
 from audit import store as stores
 from audit.checkpoint.opening import open_checkpoint
+from audit.known import known
 from audit.progress import Progress, Silent
 from audit.provenance import command_line
 from audit.report.redraw import redraw
@@ -34,7 +35,8 @@ def audit_checkpoint(
     """The published audit of a local checkpoint; it stands in `store / audit.audit_id`.
 
     An audit that exists is returned, not redone, unless `force`; under another policy the same measurements are
-    judged again. The checkpoint must stand below `model_root`, if given, and its links may lead anywhere below it.
+    judged again, and where audits in the store differ in their metrics alone, those that they lack are measured.
+    The checkpoint must stand below `model_root`, if given, and its links may lead anywhere below it.
     `command` is what the audit records as the command that repeats it, by default this call as one.
     Where several attempts may be at the same job, `fence` decides which one becomes visible, and what one
     that died had measured is not measured again.
@@ -61,6 +63,7 @@ def audit_checkpoint(
             folder,
             progress,
             before=stores.read(measured) if measured else None,
+            earlier=None if force or measured else known(store, asked),
             kept=kept if fence else None,
         )
         stores.write_audit(audit, folder)

@@ -7,6 +7,7 @@ from audit import policy as policies
 from audit import store as stores
 from audit.checkpoint.opening import open_checkpoint
 from audit.feeding import feeds_of
+from audit.known import Known, known
 from audit.measuring import helped
 from audit.progress import Progress
 from audit.request import request
@@ -45,4 +46,5 @@ def help_audit(
         loaded = ready(asked, kept)
         feeds, _ = feeds_of(asked, loaded)
         advance(1)
-    helped(asked, loaded, feeds, kept=kept, progress=progress)
+    earlier = Known(asked) if force else known(store, asked)
+    helped(earlier, loaded, feeds, kept=kept, progress=progress)

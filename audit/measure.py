@@ -27,6 +27,7 @@ from audit.results.subject import LayerCoverage, Skipped
 from audit.statistics.bootstrap import Interval, by_document, studentised_interval
 
 WEIGHTS = "weights"  # the pseudo-probe under which metrics of weights are filed
+ROWS = 16_384  # of a row group: it is put together in memory
 _SCHEMA = pa.schema(
     [
         ("probe", pa.dictionary(pa.int8(), pa.string())),
@@ -37,6 +38,11 @@ _SCHEMA = pa.schema(
         ("value", pa.float64()),
     ]
 )
+
+
+def sampled(metrics: Sequence[Quantity]) -> list[Metric]:
+    """Those with a value for each sample."""
+    return [metric for metric in metrics if isinstance(metric, Metric) and metric.observes != "weights"]
 
 
 class Recorder:
@@ -54,7 +60,7 @@ class Recorder:
         """Of the first `spectra` samples spectra are taken; None: of all. The samples count from `first`."""
         heads = max(layer.heads for layer in layers)
         self._quantities, self._layers = metrics, layers
-        self._metrics = [metric for metric in metrics if isinstance(metric, Metric)]
+        self._metrics = sampled(metrics)
         self.sums = Sums(metrics)
         self._first = first
         self._rows: slice = slice(0, 0)
@@ -62,7 +68,6 @@ class Recorder:
         self.values: dict[str, NDArray[np.float64]] = {
             metric.name: np.full((samples, len(layers), *((heads,) if metric.axes == "head" else ())), np.nan)
             for metric in self._metrics
-            if metric.observes != "weights"
         }
 
     def part(self, first: int, last: int, *, gradients: bool) -> "Recorder":
@@ -124,7 +129,7 @@ class Recorder:
 
 
 class Table:
-    """`measurements.parquet`: tidy rows (probe, sample, layer, head, metric, value), one row group per write."""
+    """`measurements.parquet`: tidy rows (probe, sample, layer, head, metric, value) of one metric per row group."""
 
     def __init__(self, path: Path) -> None:
         self._writer = pq.ParquetWriter(path, _SCHEMA, compression="zstd")
@@ -143,7 +148,12 @@ class Table:
                 pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int8)), pa.array([metric])),
                 pa.array(array[np.isfinite(array)], pa.float64()),
             ]
-            self._writer.write_batch(pa.record_batch(columns, schema=_SCHEMA))
+            self._writer.write_batch(pa.record_batch(columns, schema=_SCHEMA), ROWS)
+
+    def copy(self, probe: str, metric: str, *, of: Path) -> None:
+        """Append the rows that another such table has of a metric of `probe`."""
+        wanted = [("probe", "==", probe), ("metric", "==", metric)]
+        self._writer.write_table(pq.read_table(of, schema=_SCHEMA, filters=wanted), ROWS)
 
     def __enter__(self) -> Self:
         """The table itself."""

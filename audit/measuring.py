@@ -10,6 +10,7 @@ from audit.errors import NothingObserved
 from audit.feeding import cut, longest_text, most_like_prose, probe_coverage
 from audit.gradients import Gradients
 from audit.interventions.reach import reach
+from audit.known import Known
 from audit.measure import WEIGHTS, Recorder, Table, not_finite, skipped, summarised, weighed
 from audit.models.coverage import observed, survey
 from audit.models.loading import LoadedModel
@@ -54,7 +55,7 @@ class _Observed(NamedTuple):
 
 
 def measured(
-    asked: Request,
+    known: Known,
     loaded: LoadedModel,
     feeds: tuple[Feed, ...],
     unfed: tuple[Skipped, ...],
@@ -63,55 +64,55 @@ def measured(
     kept: Path | None,
     progress: Progress,
 ) -> Measured:
-    """What is seen on `feeds`; `unfed` is what could not be fed, and why.
+    """What is seen on `feeds`, but for what is `known`; `unfed` is what could not be fed, and why.
 
     `measurements.parquet` is written into `folder`; in `kept` is what earlier attempts measured, and is kept what this
     one does.
     """
-    seen = _observed(asked, loaded, feeds, folder=folder, kept=kept, progress=progress)
+    asked, before = known.asked, known.audit
+    if taken := len(asked.metrics) - len(known.missing.metrics):
+        with progress.stage("metrics taken over", taken) as advance:
+            advance(taken)
+    seen = _observed(known, loaded, feeds, folder=folder, kept=kept, progress=progress)
     subject = _subject(loaded, seen.layers)
-    measurements = _by_metric(asked, loaded, feeds, seen, progress)
+    measurements = known.joined(_by_metric(known.missing, loaded, feeds, seen, progress))
     if subject.nonfinite:
         measurements = not_finite(measurements)
     ground = Ground(
-        plan=asked.plan, metrics=asked.metrics, measurements=measurements, layers=seen.layers, feeds=feeds
+        plan=asked.plan,
+        metrics=asked.metrics,
+        measurements=measurements,
+        layers=seen.layers,
+        feeds=feeds,
+        fresh=known.fresh,
     )
     coverage = Coverage(
         layers=seen.layers,
         skipped=unfed + skipped(measurements),
         probes=tuple(probe_coverage(fed) for fed in feeds),
     )
-    skew = tuple(
-        survey_skew(loaded, probe, layers=seen.layers, plan=asked.plan, progress=progress)
-        for probe in asked.pairs
-    )
-    scored = [
-        survey_published(loaded, probe, layers=seen.layers, plan=asked.plan, progress=progress)
-        for probe in asked.published
-    ]
-    skew += tuple(each.skew for each in scored if each.skew)
-    published = tuple(each.published for each in scored)
+    people = (before.skew, before.published) if before else _people(asked, loaded, seen.layers, progress)
     return Measured(
         subject,
         coverage,
         measurements,
         all_nulls(ground, loaded),
-        skew,
-        published,
-        _reach(asked, loaded, feeds, progress),
+        *people,
+        before.reach if before else _reach(asked, loaded, feeds, progress),
         seen.kernels,
     )
 
 
 def helped(
-    asked: Request, loaded: LoadedModel, feeds: Sequence[Feed], *, kept: Path, progress: Progress
+    known: Known, loaded: LoadedModel, feeds: Sequence[Feed], *, kept: Path, progress: Progress
 ) -> None:
     """Measure into `kept` what is free of the pieces of `feeds`, as long as somebody may want them there."""
+    asked = known.missing
     usual, layers = apart(asked.metrics)[0], survey(loaded.model)
     forward, gradients = Forward(loaded, layers), Gradients(loaded, layers, usual, asked.plan)
     for fed in feeds:
         recorder = Recorder(usual, layers, fed.samples, spectra=asked.plan.spectra)
-        for name, found in _stages(asked, fed, recorder, forward=forward, gradients=gradients, kept=kept):
+        for name, found in _stages(known, fed, recorder, forward=forward, gradients=gradients, kept=kept):
             with progress.stage(f"help: {name}", sum(len(piece.batches) for piece in found)) as advance:
                 for piece in found:
                     if kept.is_dir():  # until the audit is published
@@ -119,7 +120,7 @@ def helped(
 
 
 def _stages(
-    asked: Request,
+    known: Known,
     fed: Feed,
     recorder: Recorder,
     *,
@@ -128,10 +129,27 @@ def _stages(
     kept: Path | None,
 ) -> Iterator[Stage]:
     """What is looked at of a probe, in pieces: all of it forward, some of it backward where there is a loss."""
-    yield f"observe {fed.name}", pieces(asked, fed, fed.batches, forward, recorder, kept=kept)
+    asked = known.missing
+    if not known.layers:
+        yield f"observe {fed.name}", pieces(asked, fed, fed.batches, forward, recorder, kept=kept)
     if samples := gradients.samples(fed):
         backward = pieces(asked, fed, samples, gradients.record, recorder, kept=kept, gradients=True)
         yield f"gradients {fed.name}", backward
+
+
+def _people(
+    asked: Request, loaded: LoadedModel, layers: Sequence[LayerCoverage], progress: Progress
+) -> tuple[tuple[Skew, ...], tuple[Published, ...]]:
+    """What becomes of groups of people, and what the published data sets say."""
+    skew = tuple(
+        survey_skew(loaded, probe, layers=layers, plan=asked.plan, progress=progress) for probe in asked.pairs
+    )
+    scored = [
+        survey_published(loaded, probe, layers=layers, plan=asked.plan, progress=progress)
+        for probe in asked.published
+    ]
+    skew += tuple(each.skew for each in scored if each.skew)
+    return skew, tuple(each.published for each in scored)
 
 
 def _reach(asked: Request, loaded: LoadedModel, feeds: Sequence[Feed], progress: Progress) -> Reach | None:
@@ -181,7 +199,7 @@ def _subject(loaded: LoadedModel, layers: Sequence[LayerCoverage]) -> Subject:
 
 
 def _observed(
-    asked: Request,
+    known: Known,
     loaded: LoadedModel,
     feeds: Sequence[Feed],
     *,
@@ -189,41 +207,42 @@ def _observed(
     kept: Path | None,
     progress: Progress,
 ) -> _Observed:
+    asked = known.missing
     usual, layers = apart(asked.metrics)[0], survey(loaded.model)
     seen: set[int] = set()
     by_probe: dict[str, dict[str, Measurement]] = {}
     gradients = Gradients(loaded, layers, usual, asked.plan)
-    forward = Forward(loaded, layers, first=feeds[0].batches[0])
+    forward = Forward(loaded, layers, first=feeds[0].batches[0] if feeds else None)
     if kept:
         with suppress(OSError):  # a full disk will be told by what cannot do without it
             kept.mkdir(parents=True, exist_ok=True)
 
     def opened(fed: Feed) -> tuple[Feed, Recorder, list[Stage]]:
         recorder = Recorder(usual, layers, fed.samples, spectra=asked.plan.spectra)
-        stages = _stages(asked, fed, recorder, forward=forward, gradients=gradients, kept=kept)
+        stages = _stages(known, fed, recorder, forward=forward, gradients=gradients, kept=kept)
         return fed, recorder, list(stages)
 
     probes: Iterable[tuple[Feed, Recorder, list[Stage]]] = map(opened, feeds)
     if loaded.streamed:
         probes = list(probes)
         with progress.stage("observe all probes", 1) as advance:
-            forward_pieces = [piece for _, _, stages in probes for piece in stages[0][1]]
-            measure_in_step(forward_pieces, loaded, layers)
+            every = [piece for _, _, stages in probes for _, found in stages for piece in found]
+            measure_in_step([piece for piece in every if piece.look is forward], loaded, layers)
             advance(1)
     with Table(folder / MEASUREMENTS) as table:
         for fed, recorder, stages in probes:
             for name, found in stages:
                 with progress.stage(name, sum(len(piece.batches) for piece in found)) as advance:
                     seen |= gather(found, recorder, advance)
-            table.write(fed.name, recorder.values)
+            known.write(table, fed.name, recorder.values)
             documents = [document for batch in fed.batches for document in batch.documents]
             by_probe[fed.name] = gradients.explained(
                 fed,
                 summarised(recorder.values, usual, layers, documents, asked.plan.seed)
                 | recorder.sums.measurements(layers),
             )
-    layers = observed(layers, seen)
-    if not seen:
+    layers = known.layers or observed(layers, seen)
+    if not any(layer.observed for layer in layers):
         raise NothingObserved(
             f"no attention layer of {asked.checkpoint.model_type!r} could be observed: {layers[0].reason}"
         )

@@ -1,7 +1,7 @@
 """What metrics read where nothing was learnt or nothing is special: the nulls that findings are shown beside."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,7 @@ class Ground:
     measurements: Measured
     layers: tuple[LayerCoverage, ...]
     feeds: tuple[Feed, ...]
+    fresh: Nulls = field(default_factory=dict)  # what is known already of the re-initialised model
 
 
 def all_nulls(ground: Ground, loaded: LoadedModel) -> Nulls:
@@ -96,7 +97,12 @@ def random_scores(ground: Ground, fed: Feed) -> Nulls:
 
 def reinitialised(ground: Ground, loaded: LoadedModel, fed: Feed) -> Nulls:
     """Quantiles over heads of the same architecture with fresh weights: only for 'like untrained'."""
-    metrics = [m for m in ground.metrics if isinstance(m, Metric) and m.name in UNTRAINED]
+    wanted = [m for m in ground.metrics if isinstance(m, Metric) and m.name in UNTRAINED]
+    metrics = [m for m in wanted if m.name not in ground.fresh]
+    return ground.fresh | (_reinitialised(ground, loaded, fed, metrics) if metrics else {})
+
+
+def _reinitialised(ground: Ground, loaded: LoadedModel, fed: Feed, metrics: Sequence[Metric]) -> Nulls:
     how = f"the same architecture re-initialised from its configuration, on {fed.name}"
     model = fresh.reinitialised(loaded, ground.plan.seed)
     if isinstance(model, str):

@@ -1,6 +1,8 @@
 """What is asked for, resolved: names looked up, ids known, everything refusable refused before the model is loaded."""
 
+import dataclasses
 import datetime as dt
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NamedTuple
 
@@ -51,6 +53,13 @@ def request(checkpoint: Checkpoint, plan: Plan, policy: Policy, *, command: str)
         audit_id(measurement_id, policy, confirm=plan.confirm),
         command,
     )
+
+
+def measurement_id_with(asked: Request, metrics: Sequence[str]) -> str:
+    """The id of what is asked for, had these metrics been named; UnusableInput for one that is not there."""
+    plan = dataclasses.replace(asked.plan, metrics=tuple(metrics))
+    fed: list[planning.Fed] = [*asked.probes, *asked.pairs, *asked.published]
+    return planning.measurement_id(asked.checkpoint, plan, fed, planning.metrics(plan), engine=engine())
 
 
 def audit_id(measurement_id: str, policy: Policy, *, confirm: bool) -> str:

@@ -19,6 +19,7 @@ from audit.interventions.confirm import Confirmations
 from audit.interventions.experiments import Texts, asked_for, confirmed, curves, mended
 from audit.interventions.remedies import with_remedies
 from audit.judge import Judged, borne_out, judge
+from audit.known import Known
 from audit.measuring import Measured, measured
 from audit.models.loading import LoadedModel, load_model
 from audit.models.streaming import Room
@@ -42,25 +43,34 @@ def run(
     progress: Progress,
     *,
     before: Audit | None = None,
+    earlier: Known | None = None,
     kept: Path | None = None,
 ) -> Audit:
     """The audit; `measurements.parquet` and the exhibits are written into `folder` on the way.
 
     The measurements are taken over from `before`, an audit with the same ones under another policy, where given:
     then they are judged, confirmed and drawn anew, as they would have been at first, and not measured again.
+    Where `earlier` audits differ in their metrics alone, those that they lack are measured.
     In the folder `kept` is what earlier attempts measured; this one goes on from there and keeps there what it measures.
     """
     started, clock = dt.datetime.now(dt.UTC), time.monotonic()
-    stand = _stand(asked, folder, progress)
+    stand, earlier = _stand(asked, folder, progress), earlier or Known(asked)
     known = (
         _taken_over(before)
         if before
         else measured(
-            asked, stand.loaded, stand.feeds, stand.unfed, folder=folder, kept=kept, progress=progress
+            earlier,
+            stand.loaded,
+            stand.feeds,
+            stand.unfed,
+            folder=folder,
+            kept=kept,
+            progress=progress,
         )
     )
     judged = _judged(asked, stand, known)
-    tried = _tried(asked, stand, known, judged, before=before, progress=progress)
+    dropped = before.drop_curves if before else earlier.drop_curves
+    tried = _tried(asked, stand, known, judged, dropped=dropped, progress=progress)
     record = dataclasses.replace(
         asked.policy.record(started.date()),
         unmet=tuple(unmet(asked.policy, judged.checks, known.coverage, known.skew)),
@@ -169,7 +179,7 @@ def _tried(
     known: Measured,
     judged: Judged,
     *,
-    before: Audit | None,
+    dropped: tuple[DropCurve, ...],
     progress: Progress,
 ) -> _Tried:
     plan, loaded, layers = asked.plan, stand.loaded, known.coverage.layers
@@ -181,7 +191,7 @@ def _tried(
         layers,
         texts,
         known.measurements,
-        known=before.drop_curves if before else (),
+        known=dropped,
         progress=progress,
     )
     findings = borne_out(judged.findings, taken_out.by_finding if taken_out else {}, asked.policy)

@@ -210,9 +210,18 @@ def entries(store: Path, damaged: Callable[[str], None] | None = None) -> tuple[
 
 def measured(store: Path, measurement_id: str) -> Path | None:
     """The folder of a published audit with these measurements, whatever policy judged them."""
-    wanted = f'"measurement_id": "{measurement_id}"'.encode()
+    return next(_saying(store, "measurement_id", measurement_id), None)
+
+
+def of_checkpoint(store: Path, digest: str) -> Iterator[Path]:
+    """Folders of the published audits of a checkpoint with that digest; told by a look, not read."""
+    return _saying(store, "digest", digest)
+
+
+def _saying(store: Path, key: str, value: str) -> Iterator[Path]:
+    wanted = f'"{key}": "{value}"'.encode()
     whole = (f for f in published(store) if (f / AUDIT).is_file())
-    return next((f for f in whole if wanted in (f / AUDIT).read_bytes()), None)
+    return (f for f in whole if wanted in (f / AUDIT).read_bytes())
 
 
 def find(store: Path, audit_id: str) -> Entry:

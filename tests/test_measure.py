@@ -1,5 +1,9 @@
 """From per-sample values to measurements: rounding, clusters, raggedness, absence and the tidy table."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -120,3 +124,42 @@ def test_a_rank_of_more_than_can_be_told_makes_the_mean_a_lower_bound():
     rank = METRICS["attention_rank"]
     assert summary(np.full((16, 1, 2), 8.0), rank).bound is None
     assert summary(np.array([[[8.0, 9.0]]] * 16), rank).bound == "at_least"
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_samples():
+    """Ten times as many: only their numbers are held, and those of four heads are few."""
+    steady = {
+        "MALLOC_MMAP_THRESHOLD_": "65536",
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
+    }  # what is freed is given back
+    few, many = (
+        int(
+            subprocess.run(
+                [sys.executable, "-m", "tests.observing_memory", str(samples)],
+                capture_output=True,
+                check=True,
+                env=os.environ | steady,
+            ).stdout
+        )
+        for samples in (100, 1000)
+    )
+    assert many < 1.1 * few
+
+
+def test_rows_taken_over_from_another_table_are_the_same_bytes(tmp_path):
+    """More of them than a row group holds, of heads and of layers, and none at all."""
+    rng = np.random.default_rng(0)
+    values = {
+        "of_heads": rng.normal(size=(1000, 5, 4)),
+        "absent": np.full((1000, 5, 4), np.nan),
+        "of_layers": rng.normal(size=(1000, 5)),
+    }
+    with Table(tmp_path / "whole") as whole:
+        for probe in ("prose", "code"):
+            whole.write(probe, values)
+    with Table(tmp_path / "copied") as copied:
+        for probe in ("prose", "code"):
+            for metric in values:
+                copied.copy(probe, metric, of=tmp_path / "whole")
+    assert (tmp_path / "copied").read_bytes() == (tmp_path / "whole").read_bytes()

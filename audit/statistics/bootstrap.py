@@ -25,6 +25,7 @@ Array = NDArray[np.float64]
 MINIMUM_DOCUMENTS = 16  # with fewer, resampling cannot know the tails; no interval is given
 LEAST_ERROR = 0.25  # of the sample's standard error, for the standard error of a resample
 CELLS = 1024  # worked on at once: 16 MB per array at 2,000 resamples
+BLOCK = 64  # resamples drawn at once: the memory of all would grow with the documents
 
 
 class Interval(NamedTuple):
@@ -89,7 +90,8 @@ def studentised_interval(values: Array, *, seed: int, level: float = 0.95, resam
 
 def resampled_means(values: Array, *, seed: int, resamples: int = 2000) -> Array:
     """Means over resampled documents, [resample, ...] of [document, ...]: for intervals of a function of several means."""
-    return np.asarray(np.tensordot(_draws(len(values), resamples, seed), values, axes=1))
+    blocks = _draws(len(values), resamples, seed)
+    return np.concatenate([np.tensordot(shares, values, axes=1) for shares in blocks])
 
 
 def _groups(counts: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
@@ -100,23 +102,26 @@ def _groups(counts: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]
             yield int(count), where[start : start + CELLS]
 
 
-def _draws(count: int, resamples: int, seed: int) -> Array:
-    """How often each of `count` documents is drawn in each resample, as shares, [resample, document]."""
-    drawn = np.random.default_rng(seed).integers(0, count, (resamples, count))
-    share = np.zeros((resamples, count))
-    np.add.at(share, (np.arange(resamples)[:, None], drawn), 1.0 / count)
-    return share
+def _draws(count: int, resamples: int, seed: int) -> Iterator[Array]:
+    """How often each of `count` documents is drawn in each resample, as shares, [resample, document], block by block."""
+    rng = np.random.default_rng(seed)
+    for start in range(0, resamples, BLOCK):
+        drawn = rng.integers(0, count, (min(BLOCK, resamples - start), count))
+        share = np.zeros(drawn.shape)
+        np.add.at(share, (np.arange(len(drawn))[:, None], drawn), 1.0 / count)
+        yield share
 
 
-def _bounds(sample: Array, draws: Array, level: float) -> Array:
+def _bounds(sample: Array, draws: Iterator[Array], level: float) -> Array:
     """Low and high [2, cell] of the means of `sample` [document, cell]."""
     count = len(sample)
     mean = sample.mean(0)
     spread = np.ptp(sample, axis=0) > 0
     centred = np.where(spread, sample - mean, 0.0)
     error = np.sqrt(np.square(centred).sum(0) / (count * (count - 1)))
-    means = draws @ centred
-    variances = np.maximum(draws @ np.square(centred) - np.square(means), 0.0)
+    moments = [(shares @ centred, shares @ np.square(centred)) for shares in draws]
+    means, squares = map(np.concatenate, zip(*moments, strict=True))
+    variances = np.maximum(squares - np.square(means), 0.0)
     errors = np.maximum(np.sqrt(variances / (count - 1)), LEAST_ERROR * error)
     t = np.divide(means, errors, out=np.zeros_like(means), where=errors > 0)
     upper, lower = np.quantile(t, [(1 + level) / 2, (1 - level) / 2], axis=0)
