@@ -91,7 +91,7 @@ def _add_rows(sums: Gathered, tile: Tile, scratch: Tensor) -> None:
     torch.maximum(largest, p.amax(-1).double(), out=largest)
     if tile.scores is not None and sums.scores is not None and sums.squared_scores is not None:
         sums.scores[at] += tile.scores.sum(-1)
-        sums.squared_scores[at] += torch.mul(tile.scores, tile.scores, out=scratch).sum(-1)
+        sums.squared_scores[at] += torch.linalg.vector_norm(tile.scores, dim=-1).square()
     _add_distances(sums, tile, total, scratch)
 
 
@@ -99,7 +99,7 @@ def _add_distances(sums: Gathered, tile: Tile, total: Tensor, scratch: Tensor) -
     """What depends on how far a key is; |i - j| needs a table only where rows and keys of a tile meet."""
     (*where, rows, keys), p = tile.part, tile.pattern
     row, key = (torch.arange(s.start, s.stop, dtype=p.dtype, device=p.device) for s in (rows, keys))
-    behind = torch.mul(p, key - keys.start, out=scratch).sum(-1)
+    behind = p @ (key - keys.start)
     apart = ((row - keys.start) * total - behind).mul_(torch.where(row < keys.start, -1.0, 1.0))
     if meeting := _within(rows, keys.start, keys.stop):
         table = (row[meeting, None] - key).abs()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 TILE = 2**20  # entries worked on at once: 4 MB in float32
-KEYS = 128  # of a tile: enough for a product to be quick, and few beside the rows of a long sample
+KEYS = 64  # of a tile: enough for a product to be quick, and few beside the rows of a long sample
 
 
 class Part(NamedTuple):

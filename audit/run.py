@@ -21,6 +21,7 @@ from audit.interventions.remedies import with_remedies
 from audit.judge import Judged, borne_out, judge
 from audit.known import Known
 from audit.measuring import Measured, measured
+from audit.models.allocator import keep_freed
 from audit.models.loading import LoadedModel, load_model
 from audit.models.streaming import Room
 from audit.probes.sampling import Feed
@@ -109,6 +110,7 @@ def ready(asked: Request, folder: Path) -> LoadedModel:
     plan = asked.plan
     if plan.threads:
         torch.set_num_threads(plan.threads)
+    keep_freed()
     room = Room(plan.max_memory, folder) if plan.max_memory else None
     return load_model(asked.checkpoint, dtype=getattr(torch, plan.dtype), device=plan.device, room=room)
 

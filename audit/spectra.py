@@ -1,8 +1,8 @@
 """The leading singular values of patterns, by block iteration over their rows, and the energy they are part of.
 
 A random block of vectors is turned towards the leading directions by multiplying with the matrix and its transpose
-in turn (Halko, Martinsson & Tropp 2011, sec. 4.5). Blocks are made orthonormal by QR after each product: Cholesky
-breaks down in float32 where a head looks at one key only.
+in turn (Halko, Martinsson & Tropp 2011, sec. 4.5), its vectors kept apart between rounds by shifted Cholesky QR
+(Fukaya et al. 2020) in float64: in float32 it breaks down where a head looks at one key only.
 """
 
 from collections.abc import Callable, Iterable
@@ -26,6 +26,10 @@ EXACT = 512  # queries or keys up to which such patterns are decomposed; beyond,
 SMALL_REST = 1e-3  # of the energy: less is lost when the first value is taken from the whole
 ROWS = 256  # of a block
 HELD = 2**22  # entries of patterns kept between rounds: 16 MB in float32; larger ones are made again
+SHIFT = (
+    1e-13  # of the sum of squares of a block: above what float64 loses, far below what float32 can tell apart
+)
+TINY = 1e-30
 SHORT = 64  # queries or keys: up to here all singular values cost less
 
 Blocks = Callable[[], Iterable[tuple[slice, slice, Tensor]]]  # rows, keys, [matrix, row, key]
@@ -93,12 +97,11 @@ def leading(blocks: Blocks, energy: Tensor, rows: int, columns: int) -> Spectrum
     rounds = 0
     while len(open_) and rounds < MOST_ROUNDS:
         for _ in range(ROUNDS):
-            left = _times(blocks, right, open_, rows)
-            right = torch.linalg.qr(_back(blocks, left, open_, columns))[0]
+            right = _apart(_back(blocks, _times(blocks, right, open_, rows), open_, columns))
         rounds += ROUNDS
         found = _ritz(blocks, right, open_, (rows, columns))
         values[open_], rest[open_] = found.values, found.rest(blocks, open_, energy[open_])
-        open_, right = open_[found.open], right[found.open]
+        open_, right = open_[found.open], found.right[found.open]
     if len(open_) and min(rows, columns) <= EXACT:
         values[open_] = singular_values(_whole(blocks, open_, columns))[:, :VECTORS]
         rest[open_] = energy[open_] - values[open_, 0].square()
@@ -111,6 +114,7 @@ class _Ritz(NamedTuple):
     values: Tensor  # largest first, [matrix, value]
     error: Tensor  # how far each pair of vectors is from a true one
     first: tuple[Tensor, Tensor]  # the vectors of the largest value, [matrix, row] and [matrix, column]
+    right: Tensor  # [matrix, column, vector]
 
     @property
     def open(self) -> Tensor:
@@ -136,15 +140,35 @@ class _Ritz(NamedTuple):
 
 
 def _ritz(blocks: Blocks, right: Tensor, which: Tensor, shape: tuple[int, int]) -> _Ritz:
-    """Singular values and vectors from one more product each way."""
+    """Singular values and vectors from one more product, and how far they are off from another."""
     rows, columns = shape
-    left = torch.linalg.qr(_times(blocks, right, which, rows))[0]
-    right, small = torch.linalg.qr(_back(blocks, left, which, columns))
-    turn, values, own = torch.linalg.svd(small.double().mT)
-    left, right = left @ turn.to(left), right @ own.mT.to(right)
-    found = _times(blocks, right[..., :2], which, rows).double()
-    error = torch.linalg.vector_norm(found - left[..., :2].double() * values[:, None, :2], dim=-2)
-    return _Ritz(values, error, (left[..., 0].double(), right[..., 0].double()))
+    basis = torch.linalg.qr(right)[0]
+    found = _times(blocks, basis, which, rows)
+    squares, turn = torch.linalg.eigh(_gram(found))  # smallest first
+    values, turn = squares.flip(-1).clamp_min(0.0).sqrt(), turn.flip(-1)
+    right = basis @ turn.to(basis)
+    left = (found @ turn[..., :2].to(found)) / values[:, None, :2].clamp_min(TINY).to(found)
+    away = _back(blocks, left, which, columns).double() - right[..., :2].double() * values[:, None, :2]
+    error = torch.linalg.vector_norm(away, dim=-2)
+    return _Ritz(values, error, (left[..., 0].double(), right[..., 0].double()), right)
+
+
+def _apart(vectors: Tensor) -> Tensor:
+    """The same space, its vectors turned away from each other: a QR by way of their products, in float64.
+
+    The shift lets it pass where they are one and the same, as for a head that looks at one key only.
+    """
+    products = _gram(vectors)
+    shift = SHIFT * products.diagonal(dim1=-2, dim2=-1).sum(-1).clamp_min(TINY)
+    products.diagonal(dim1=-2, dim2=-1).add_(shift[:, None])
+    factor = torch.linalg.cholesky(products)
+    apart: Tensor = torch.linalg.solve_triangular(factor.mT, vectors.double(), upper=True, left=False)
+    return apart.to(vectors)
+
+
+def _gram(vectors: Tensor) -> Tensor:
+    wide = vectors.double()
+    return wide.mT @ wide
 
 
 def _times(blocks: Blocks, right: Tensor, which: Tensor, rows: int) -> Tensor:

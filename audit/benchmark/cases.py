@@ -22,6 +22,7 @@ from audit.benchmark.memory import peak_beyond
 from audit.checkpoint.opening import open_checkpoint
 from audit.definitions import Metric
 from audit.measure import Recorder
+from audit.models.allocator import keep_freed
 from audit.models.coverage import survey
 from audit.models.inputs import model_inputs, ordinary_ids
 from audit.models.loading import LoadedModel, load_model
@@ -47,6 +48,7 @@ def plain(loaded: LoadedModel) -> Look:
 
 def ours(loaded: LoadedModel, *, spectra: float) -> Look:
     """Every metric of depth quick, with spectra of that share of the samples."""
+    keep_freed()
     model, layers = loaded.model, survey(loaded.model)
     metrics = [m for m in catalog.metrics().values() if "quick" in m.depths and isinstance(m, Metric)]
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from audit.checkpoint.records import Checkpoint
 from audit.errors import UnusableInput
+from audit.models.allocator import give_back_freed, trim
 from audit.models.completeness import stored_values
 from audit.models.turns import pause, taking_turns
 
@@ -25,7 +26,6 @@ SPILLED: Final = 2**16  # bytes: of what a part puts out, smaller tensors stay i
 SMALL: Final = 1 / 16  # of what weights may take: a table that stays in memory
 WEIGHTS: Final = 0.4  # of the memory may go to weights; what is made of them takes the rest
 
-_MALLOC: Final = {
     -8: 1,
     -3: 2**22,
     -1: 2**23,
@@ -57,14 +57,14 @@ class Streamed:
             part.register_forward_pre_hook(self._enter)
             part.register_forward_hook(self._leave)
         model.register_forward_pre_hook(self._begin)
-        _keep_nothing_spare()
+        give_back_freed()
 
     def release(self) -> None:
         """Let go of the weights of all parts that are not running."""
         for part in [part for part in self._held if not self._running.get(part)]:
             for parameter, _ in self._held.pop(part):
                 parameter.data = self._stored[id(parameter)]
-        _give_back()
+        trim()
 
     def _begin(self, _model: nn.Module, _args: Any) -> None:
         if not taking_turns():
@@ -213,20 +213,6 @@ def beside_parts(model: nn.Module) -> Iterator[Tensor]:
     within = {id(tensor) for _, part in parts(model) for tensor in part.parameters()}
     yield from (parameter for parameter in model.parameters() if id(parameter) not in within)
     yield from model.buffers()
-
-
-def _keep_nothing_spare() -> None:
-    """Have the C library give back what is freed: by default each thread keeps an arena, and up to 32 MB of each size."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:  # others have no such door
-        for parameter, value in _MALLOC.items():
-            mallopt(parameter, value)
-
-
-def _give_back() -> None:
-    """Have the C library give back what lies free between what is in use."""
-    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
-        trim(0)
 
 
 def on_disk(tensor: Tensor, folder: Path) -> Tensor:
