@@ -92,10 +92,10 @@ def _add_rows(sums: Gathered, tile: Tile, scratch: Tensor) -> None:
     if tile.scores is not None and sums.scores is not None and sums.squared_scores is not None:
         sums.scores[at] += tile.scores.sum(-1)
         sums.squared_scores[at] += torch.linalg.vector_norm(tile.scores, dim=-1).square()
-    _add_distances(sums, tile, total, scratch)
+    _add_distances(sums, tile, total)
 
 
-def _add_distances(sums: Gathered, tile: Tile, total: Tensor, scratch: Tensor) -> None:
+def _add_distances(sums: Gathered, tile: Tile, total: Tensor) -> None:
     """What depends on how far a key is; |i - j| needs a table only where rows and keys of a tile meet."""
     (*where, rows, keys), p = tile.part, tile.pattern
     row, key = (torch.arange(s.start, s.stop, dtype=p.dtype, device=p.device) for s in (rows, keys))

@@ -26,11 +26,6 @@ SPILLED: Final = 2**16  # bytes: of what a part puts out, smaller tensors stay i
 SMALL: Final = 1 / 16  # of what weights may take: a table that stays in memory
 WEIGHTS: Final = 0.4  # of the memory may go to weights; what is made of them takes the rest
 
-    -8: 1,
-    -3: 2**22,
-    -1: 2**23,
-}  # arenas, bytes from which memory is mapped, bytes kept at the top
-
 Weights = list[tuple[nn.Parameter, Tensor]]  # a parameter, and its values as they are computed with
 
 
