@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
-from audit import Plan, audit_checkpoint, catalog, measuring, nulls, policy, protocol, store
+from audit import Plan, audit_checkpoint, catalog, measuring, nulls, pieces, policy, protocol, store
 from audit.checkpoint.opening import open_checkpoint
 from audit.definitions import CorpusMetric
 from audit.interventions import experiments
@@ -63,7 +63,7 @@ def work(monkeypatch):
 
     metrics = {name: noted(metric) for name, metric in catalog.metrics().items()}
     monkeypatch.setattr(catalog, "metrics", lambda: metrics)
-    monkeypatch.setattr(measuring, "observe", counted("forward", measuring.observe))
+    monkeypatch.setattr(pieces, "observe", counted("forward", pieces.observe))
     monkeypatch.setattr(protocol, "observe", counted("protocol", protocol.observe))
     monkeypatch.setattr(Backward, "observe", counted("backward", Backward.observe))
     return done
@@ -221,13 +221,13 @@ def test_an_attempt_that_died_missing_other_metrics_is_no_help(bert_tiny, first,
         return real(*given, **named)
 
     # Given an attempt that took most over from the store and died half-way
-    real, folder = measuring.observe, shutil.copytree(first, tmp_path / "store")
+    real, folder = pieces.observe, shutil.copytree(first, tmp_path / "store")
     fence = Fence("job.1.", lambda _: True)
-    monkeypatch.setattr(measuring, "observe", dies)
+    monkeypatch.setattr(pieces, "observe", dies)
     with pytest.raises(Died):
         made(bert_tiny, of("sink_mass"), folder, fence=fence)
     assert len(store.partials(folder)) == 1
-    monkeypatch.setattr(measuring, "observe", real)
+    monkeypatch.setattr(pieces, "observe", real)
     # When the audit that it rested on is gone
     shutil.rmtree(*store.published(folder))
     # Then the next one begins at the first batch
