@@ -78,6 +78,7 @@ bench: venv inputs
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.service_bench
 	$(BIN)/python -m tests.looking_bench
+	$(BIN)/python -m tests.streamed_bench
 
 # The Dockerfile's own steps in bare Debian folders, and an audit there; as root, where no container engine is at hand.
 image-steps: venv inputs

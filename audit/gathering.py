@@ -53,7 +53,7 @@ def gather(source: Source, mask: Mask, *, strong: float, witnesses: Tensor) -> G
         tile = source.tile(part, mask)
         scratch = torch.empty_like(tile.pattern)  # one more tile, and not one for each product
         _add_rows(sums, tile, scratch)
-        _add_keys(sums, tile, scratch)
+        _add_keys(sums, tile, scratch, ahead=0 if mask.causal else NEAR)
         columns.append(_strong(sums, tile, mask, strong=strong, witnesses=witnesses))
     return sums._replace(strong=Strong(*(torch.cat(each) for each in zip(*columns, strict=True))))
 
@@ -118,14 +118,14 @@ def _within(rows: slice, start: int, stop: int) -> slice | None:
     return slice(first, last) if first < last else None
 
 
-def _add_keys(sums: Gathered, tile: Tile, scratch: Tensor) -> None:
+def _add_keys(sums: Gathered, tile: Tile, scratch: Tensor, *, ahead: int) -> None:
     (samples, heads, rows, keys), p = tile.part, tile.pattern
     squares = torch.mul(p, p, out=scratch)
     sums.squares[samples, heads, rows] += squares.sum(-1)
     sums.received[samples, heads, keys] += p.sum(-2)
     sums.energy[samples, heads, keys] += squares.sum(-2)
     shift = rows.start - keys.start  # of the diagonal of the pattern within the tile
-    for place, offset in enumerate(range(-NEAR, NEAR + 1)):
+    for place, offset in enumerate(range(-NEAR, ahead + 1)):
         if -p.shape[-2] < shift + offset < p.shape[-1]:
             sums.offsets[samples, heads, place] += p.diagonal(shift + offset, -2, -1).sum(-1)
     if -p.shape[-2] < shift < p.shape[-1]:

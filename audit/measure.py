@@ -108,8 +108,12 @@ class Recorder:
         self._measure("attention", observation, observation.layer)
 
     def on_residual(self, observation: ResidualObservation) -> None:
-        """Measure the residual stream around one attention layer."""
-        self._measure("residual", observation, observation.layer)
+        """Measure the residual stream around one attention layer, a few samples at a time."""
+        whole = self._rows
+        for which, some in observation.apart():
+            self._rows = slice(whole.start + which.start, whole.start + which.stop)
+            self._measure("residual", some, observation.layer)
+        self._rows = whole
 
     def on_gradient(self, observation: GradientObservation) -> None:
         """Measure what a backward pass left at one attention layer."""

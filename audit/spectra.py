@@ -6,6 +6,7 @@ in turn (Halko, Martinsson & Tropp 2011, sec. 4.5), its vectors kept apart betwe
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -17,8 +18,12 @@ from audit.patterns import TILE, Mask, Part, Source
 
 VECTORS = 16
 RELIABLE = 8  # of them: the others only quicken these
-ROUNDS = 3  # then those that need more go on
-MOST_ROUNDS = 12
+LONG = (
+    256  # queries or keys beyond which a product costs more than a decomposition of all that was multiplied
+)
+ROUNDS = 3  # of products with short matrices before a decomposition
+STEPS = 4  # of the space that products with long ones build
+TIMES = 4  # that those which need more go on from what was found
 RESIDUAL = 3e-3  # by which the first two pairs of vectors may be off: an error of its square in the values
 LEAST = 0.01  # of the first value, below which the second need not be known relative to itself
 FLAT = 0.97  # of the second value: where the last of the block is nearly as large, they are not told apart
@@ -77,14 +82,13 @@ def _spectrum(source: Source, mask: Mask, energy: Tensor, samples: slice, heads:
             yield rows, seen, source.tile(Part(*where, rows, seen), mask).pattern.flatten(0, 1)
 
     if min(queries, keys) <= SHORT:
-        values = singular_values(_whole(blocks, torch.arange(energy[where].numel()), keys))
+        values = singular_values(_whole(blocks, keys))
         squares = values.square()
         return Spectrum(values, squares.sum(-1), squares[..., 1:].sum(-1))
     total = energy[where].flatten()
     if len(total) * queries * keys > HELD:
         return leading(blocks, total, queries, keys)
-    held = list(blocks())
-    return leading(lambda: held, total, queries, keys)
+    return leading(_Held(list(blocks())), total, queries, keys)
 
 
 def leading(blocks: Blocks, energy: Tensor, rows: int, columns: int) -> Spectrum:
@@ -92,20 +96,42 @@ def leading(blocks: Blocks, energy: Tensor, rows: int, columns: int) -> Spectrum
     values = energy.new_full((len(energy), VECTORS), torch.nan)
     rest = energy.clone()
     open_ = energy.isfinite().nonzero().flatten()
+    some = blocks if len(open_) == len(energy) else _only(blocks, open_)
     start = torch.randn(columns, VECTORS, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     right = start.to(next(iter(blocks()))[2]).expand(len(open_), -1, -1)
-    rounds = 0
-    while len(open_) and rounds < MOST_ROUNDS:
-        for _ in range(ROUNDS):
-            right = _apart(_back(blocks, _times(blocks, right, open_, rows), open_, columns))
-        rounds += ROUNDS
-        found = _ritz(blocks, right, open_, (rows, columns))
-        values[open_], rest[open_] = found.values, found.rest(blocks, open_, energy[open_])
-        open_, right = open_[found.open], found.right[found.open]
+    rounds, steps = (0, STEPS) if min(rows, columns) > LONG else (ROUNDS, 1)
+    for _ in range(TIMES):
+        if not len(open_):
+            break
+        right = _turned(some, right, rows, rounds)
+        found = _ritz(some, *_krylov(some, right, rows, steps))
+        values[open_], rest[open_] = found.values, found.rest(some, energy[open_])
+        go_on = found.open.nonzero().flatten()
+        open_, right, some = open_[go_on], found.right[go_on], _only(some, go_on)
     if len(open_) and min(rows, columns) <= EXACT:
-        values[open_] = singular_values(_whole(blocks, open_, columns))[:, :VECTORS]
+        values[open_] = singular_values(_whole(some, columns))[:, :VECTORS]
         rest[open_] = energy[open_] - values[open_, 0].square()
     return Spectrum(values, energy, rest)
+
+
+def _only(blocks: Blocks, which: Tensor) -> Blocks:
+    """The blocks of some of the matrices; copied once where they are held."""
+    if isinstance(blocks, _Held):
+        return _Held(
+            [(rows, keys, block[which]) for rows, keys, block in blocks.blocks] if len(which) else []
+        )
+    return lambda: ((rows, keys, block[which]) for rows, keys, block in blocks())
+
+
+@dataclass(frozen=True)
+class _Held:
+    """Blocks in memory."""
+
+    blocks: list[tuple[slice, slice, Tensor]]
+
+    def __call__(self) -> Iterable[tuple[slice, slice, Tensor]]:
+        """The same ones every time."""
+        return self.blocks
 
 
 class _Ritz(NamedTuple):
@@ -123,7 +149,7 @@ class _Ritz(NamedTuple):
         scale = torch.maximum(values, LEAST * values[:, :1])[:, :2]
         return (error > RESIDUAL * scale).any(-1) | (values[:, -1] > FLAT * values[:, 1])
 
-    def rest(self, blocks: Blocks, which: Tensor, energy: Tensor) -> Tensor:
+    def rest(self, blocks: Blocks, energy: Tensor) -> Tensor:
         """Energy behind the first value; where it is small, summed by itself and not taken from the whole."""
         rest = energy - self.values[:, 0].square()
         small = (rest < SMALL_REST * energy).nonzero().flatten()
@@ -133,37 +159,65 @@ class _Ritz(NamedTuple):
         first = self.values[small, 0, None, None]
         total = torch.zeros_like(rest[small])
         for rows, keys, block in blocks():
-            away = _of(block, which)[small].double() - first * left[:, rows, None] * right[:, None, keys]
+            away = block[small].double() - first * left[:, rows, None] * right[:, None, keys]
             total += away.square().sum((-2, -1))
         rest[small] = total
         return rest
 
 
-def _ritz(blocks: Blocks, right: Tensor, which: Tensor, shape: tuple[int, int]) -> _Ritz:
-    """Singular values and vectors from one more product, and how far they are off from another."""
-    rows, columns = shape
-    basis = torch.linalg.qr(right)[0]
-    found = _times(blocks, basis, which, rows)
-    squares, turn = torch.linalg.eigh(_gram(found))  # smallest first
-    values, turn = squares.flip(-1).clamp_min(0.0).sqrt(), turn.flip(-1)
-    right = basis @ turn.to(basis)
-    left = (found @ turn[..., :2].to(found)) / values[:, None, :2].clamp_min(TINY).to(found)
-    away = _back(blocks, left, which, columns).double() - right[..., :2].double() * values[:, None, :2]
+def _turned(blocks: Blocks, right: Tensor, rows: int, rounds: int) -> Tensor:
+    """Vectors multiplied with the matrices and their transposes in turn, `rounds` times."""
+    for _ in range(rounds):
+        right = _back(blocks, _times(blocks, _apart(right), rows), right.shape[1])
+    return right
+
+
+def _krylov(blocks: Blocks, right: Tensor, rows: int, steps: int) -> tuple[Tensor, Tensor]:
+    """Directions that the matrices turn `right` to in so many steps, and the matrices times them.
+
+    Nearly orthonormal [matrix, column, vector] and [matrix, row, vector] (Musco & Musco 2015, alg. 2).
+    """
+    found = right.new_empty(*right.shape[:2], steps * VECTORS)
+    times = right.new_empty(len(right), rows, steps * VECTORS)
+    for step in range(steps):
+        before, own = found[..., : step * VECTORS], slice(step * VECTORS, (step + 1) * VECTORS)
+        right = _apart(right)
+        for _ in range(2):  # once more: what rounding left of them
+            right = _apart(right - before @ (before.mT @ right) if step else right)
+        found[..., own], times[..., own] = right, _times(blocks, right, rows)
+        if step + 1 < steps:
+            right = _back(blocks, times[..., own], right.shape[1])
+    return found, times
+
+
+def _ritz(blocks: Blocks, right: Tensor, times: Tensor) -> _Ritz:
+    """Singular values and vectors within the space of `right`, and how far they are off from one more product."""
+    factor = torch.linalg.cholesky(_shifted(_gram(right)))
+    half = torch.linalg.solve_triangular(factor, _gram(times), upper=False)
+    squares, turn = torch.linalg.eigh(torch.linalg.solve_triangular(factor, half.mT, upper=False))
+    squares, turn = squares[..., -VECTORS:].flip(-1), turn[..., -VECTORS:].flip(-1)  # largest first
+    turn = torch.linalg.solve_triangular(factor.mT, turn, upper=True)
+    values = squares.clamp_min(0.0).sqrt()
+    left = (times @ turn[..., :2].to(times)) / values[:, None, :2].clamp_min(TINY).to(times)
+    right = right @ turn.to(right)
+    away = _back(blocks, left, right.shape[1]).double() - right[..., :2].double() * values[:, None, :2]
     error = torch.linalg.vector_norm(away, dim=-2)
     return _Ritz(values, error, (left[..., 0].double(), right[..., 0].double()), right)
 
 
 def _apart(vectors: Tensor) -> Tensor:
-    """The same space, its vectors turned away from each other: a QR by way of their products, in float64.
+    """The same space, its vectors turned away from each other: a QR by way of their products, in float64."""
+    factor = torch.linalg.cholesky(_shifted(_gram(vectors)))
+    one = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device).expand_as(factor)
+    inverse: Tensor = torch.linalg.solve_triangular(factor, one, upper=False)
+    return vectors @ inverse.mT.to(vectors)
 
-    The shift lets it pass where they are one and the same, as for a head that looks at one key only.
-    """
-    products = _gram(vectors)
+
+def _shifted(products: Tensor) -> Tensor:
+    """Products of vectors that can be decomposed where these are one and the same, as of a head with one key only."""
     shift = SHIFT * products.diagonal(dim1=-2, dim2=-1).sum(-1).clamp_min(TINY)
     products.diagonal(dim1=-2, dim2=-1).add_(shift[:, None])
-    factor = torch.linalg.cholesky(products)
-    apart: Tensor = torch.linalg.solve_triangular(factor.mT, vectors.double(), upper=True, left=False)
-    return apart.to(vectors)
+    return products
 
 
 def _gram(vectors: Tensor) -> Tensor:
@@ -171,27 +225,23 @@ def _gram(vectors: Tensor) -> Tensor:
     return wide.mT @ wide
 
 
-def _times(blocks: Blocks, right: Tensor, which: Tensor, rows: int) -> Tensor:
+def _times(blocks: Blocks, right: Tensor, rows: int) -> Tensor:
     """The matrices times [matrix, column, vector]."""
-    product = right.new_empty(len(which), rows, right.shape[-1])
+    product = right.new_empty(len(right), rows, right.shape[-1])
     for some, keys, block in blocks():
-        product[:, some] = _of(block, which) @ right[:, keys]
+        product[:, some] = block @ right[:, keys]
     return product
 
 
-def _back(blocks: Blocks, left: Tensor, which: Tensor, columns: int) -> Tensor:
+def _back(blocks: Blocks, left: Tensor, columns: int) -> Tensor:
     """Their transposes times [matrix, row, vector]."""
-    total = left.new_zeros(len(left), columns, left.shape[-1])
+    total = left.new_zeros(len(left), left.shape[-1], columns)
     for rows, keys, block in blocks():
-        total[:, keys] += _of(block, which).mT @ left[:, rows]
-    return total
+        total[..., keys] += left[:, rows].mT @ block  # the other way round it takes twice as long
+    return total.mT
 
 
-def _whole(blocks: Blocks, which: Tensor, columns: int) -> Tensor:
+def _whole(blocks: Blocks, columns: int) -> Tensor:
     """The matrices themselves, [matrix, row, column]."""
-    parts = [pad(_of(block, which), (0, columns - block.shape[-1])) for _, _, block in blocks()]
+    parts = [pad(block, (0, columns - block.shape[-1])) for _, _, block in blocks()]
     return torch.cat(parts, 1)
-
-
-def _of(block: Tensor, which: Tensor) -> Tensor:
-    return block if len(which) == len(block) else block[which]

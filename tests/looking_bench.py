@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from audit.benchmark.comparison import NAMES, Comparison, compare
+from audit.benchmark.comparison import NAMES, Comparison, Timing, compare
 from tests.bench import SUBJECTS
 
-LENGTHS = (128, 512, 1024, 2048)
+LENGTHS = (128, 512, 1024, 2048, 4096)
 AUDITS = ("without_spectra", "default", "everything")
 TIME = {  # over a plain pass, by case and length
     ("without_spectra", 128): 1.2,
@@ -41,11 +42,33 @@ class Row(NamedTuple):
         return self.found >= self.wanted if self.at_least else self.found <= self.wanted
 
 
-def gpt2_shaped(folder: Path) -> Path:
+def gpt2_shaped(folder: Path, *, layers: int = 12, heads: int = 12) -> Path:
     """A random model of twelve layers, shaped like the smallest GPT-2 but for positions up to 4,096."""
     torch.manual_seed(0)
-    GPT2LMHeadModel(GPT2Config(n_positions=4096, vocab_size=8192)).save_pretrained(folder)
+    config = GPT2Config(n_positions=4096, vocab_size=8192, n_layer=layers, n_head=heads)
+    GPT2LMHeadModel(config).save_pretrained(folder)
     return folder
+
+
+def growths() -> Iterator[tuple[str, float, float]]:
+    """By what, and the exponents of an audit's time and memory in it, at 256 tokens."""
+    for what, values in {"layers": (3, 6, 12), "heads": (6, 12, 24), "samples": (8, 16, 32)}.items():
+        found = [_timing(what, value) for value in values]
+        scale = np.log(values)
+        slopes = [
+            float(np.polyfit(scale, np.log([getattr(timing, name) for timing in found]), 1)[0])
+            for name in ("seconds", "bytes")
+        ]
+        yield what, slopes[0], slopes[1]
+
+
+def _timing(what: str, value: int) -> Timing:
+    with tempfile.TemporaryDirectory() as folder:
+        shape = {what: value} if what != "samples" else {}
+        path = gpt2_shaped(Path(folder), **shape)
+        count = value if what == "samples" else 16
+        (timing,) = compare(path, lengths=(256,), cases=("everything",), rounds=2, count=count)
+    return timing
 
 
 def rows(found: Comparison) -> Iterator[Row]:
@@ -87,6 +110,9 @@ def main() -> int:
                 sign = "at least" if row.at_least else "at most"
                 word = "met" if row.met else "MISSED"
                 print(f"| {row.what} | {row.found:.2f} | {sign} {row.wanted:g} | {word} |", flush=True)
+    print("\n| audit with every spectrum grows with | time | memory |\n|---|---|---|")
+    for what, seconds, held in growths():
+        print(f"| {what} | ^{seconds:.2f} | ^{held:.2f} |", flush=True)
     return int(missed > 0)
 
 

@@ -46,7 +46,7 @@ def main(samples: int) -> int:
 
 def fed_with(opened: Checkpoint, loaded: LoadedModel, samples: int) -> tuple[Request, tuple[Feed, ...]]:
     """Random tokens, and what depth quick measures of them."""
-    plan = Plan(depth="quick", probes=("random",), samples=samples, max_length=64)
+    plan = Plan(depth="quick", probes=("random",), samples=samples, max_length=96)
     asked = request(opened, plan, policy.load(None), command="")
     return asked, feeds_of(asked, loaded)[0]
 

@@ -13,7 +13,11 @@ import numpy as np
 from audit.errors import MachineFault, UnusableInput
 
 LENGTHS: Final = (128, 512, 1024, 2048)
-SLOW: Final = {"eager_svd": 1024}  # the longest sample a case is given: beyond it one takes many minutes
+LONGEST: Final = {
+    "eager": 2048,
+    "eager_svd": 1024,
+}  # samples a case is given: beyond, it takes minutes or all memory
+SLOW: Final = "eager_svd"  # measured once, on one sample
 NAMES: Final = {
     "plain": "plain forward pass, SDPA",
     "without_spectra": "audit without spectra",
@@ -82,8 +86,11 @@ def compare(
     lengths: Sequence[int] = LENGTHS,
     cases: Sequence[str] = tuple(NAMES),
     rounds: int = 3,
+    count: int | None = None,
 ) -> Iterator[Timing]:
     """Every case at every length, each case in a process of its own, as they are done.
+
+    `count` samples are fed of each length, or as many as make 4,096 tokens.
 
     Raises:
         UnusableInput: the checkpoint cannot be audited.
@@ -92,12 +99,12 @@ def compare(
     for case in cases:
         # decomposing every pattern is slow and alike for all samples: one of them stands for the rest
         sizes = [
-            f"{tokens}x{1 if case in SLOW else samples(tokens)}"
+            f"{tokens}x{1 if case == SLOW else count or samples(tokens)}"
             for tokens in sorted(lengths)
-            if tokens <= SLOW.get(case, tokens)
+            if tokens <= LONGEST.get(case, tokens)
         ]
         if sizes:
-            yield from _timings(case, checkpoint, sizes, 1 if case in SLOW else rounds)
+            yield from _timings(case, checkpoint, sizes, 1 if case == SLOW else rounds)
 
 
 def _timings(case: str, checkpoint: Path, sizes: Sequence[str], rounds: int) -> Iterator[Timing]:

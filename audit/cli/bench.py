@@ -37,9 +37,20 @@ from audit.errors import UnusableInput
     show_default=True,
     help="Runs, of which the median counts.",
 )
+@click.option(
+    "--samples",
+    type=click.IntRange(2, 4096),
+    help="Samples of each length; default: as many as make 4,096 tokens.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
 def bench(
-    checkpoint: Path, *, lengths: tuple[int, ...], cases: tuple[str, ...], rounds: int, as_json: bool
+    checkpoint: Path,
+    *,
+    lengths: tuple[int, ...],
+    cases: tuple[str, ...],
+    rounds: int,
+    samples: int | None,
+    as_json: bool,
 ) -> int:
     """Compare ways to look at CHECKPOINT's attention, each in a process of its own, on the same random tokens.
 
@@ -49,7 +60,7 @@ def bench(
         raise UnusableInput(f"{str(checkpoint)!r} does not exist: give a model folder or a GGUF file")
     wanted = tuple(name for name in NAMES if name == "plain" or not cases or name in cases)
     timings = []
-    for timing in compare(checkpoint, lengths=lengths, cases=wanted, rounds=rounds):
+    for timing in compare(checkpoint, lengths=lengths, cases=wanted, rounds=rounds, count=samples):
         timings.append(timing)
         click.echo(f"{timing.case} {timing.tokens} tokens: {timing.seconds:.2f} s", err=True)
     found = Comparison(tuple(timings))

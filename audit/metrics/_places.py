@@ -13,13 +13,16 @@ class Rows(NamedTuple):
     """Some rows of each pattern of a batch; row and key r are the r-th real token, wherever the padding stands."""
 
     mass: Tensor  # float64 [batch, head, row, key]; 0 where there is no such row or key
-    seen: Tensor  # bool [batch, head, row, key]: the row may see the key
+    seen: Tensor  # bool [batch, head or 1, row, key]: the row may see the key
     there: Tensor  # bool [batch, row]: the sample has such a row
 
 
 def rows_of(observation: AttentionObservation, ranks: Sequence[int], keys: int | None = None) -> Rows:
     """The rows at `ranks` over the first `keys` keys of each sample (None: as many as the batch has)."""
     row, there = _places(observation.queries, torch.tensor(ranks))
+    if keys is None and bool(there.all()) and bool(observation.keys.all()):
+        seen = observation.mask.rows(row)
+        return Rows(torch.where(seen, observation.source.rows(row), 0.0).double(), seen, there)
     wanted = torch.arange(observation.keys.shape[1] if keys is None else keys)
     column, held = _places(observation.keys, wanted)
     real = (there[:, None, :, None] & held[:, None, None, :]).expand(-1, observation.shape[1], -1, -1)

@@ -15,7 +15,7 @@ def update_share(part: Tensor | None, other: Tensor | None, tokens: Tensor) -> T
     """
     if part is None or other is None:
         return undefined(tokens, tokens.shape[0])
-    one, two = (torch.linalg.vector_norm(update.double(), dim=-1) for update in (part, other))
+    one, two = (torch.linalg.vector_norm(update.float(), dim=-1).double() for update in (part, other))
     return masked_mean(one / (one + two), tokens & (one + two != 0), -1)
 
 

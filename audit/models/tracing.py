@@ -31,6 +31,7 @@ BATCHED = {aten.bmm, aten.baddbmm}
 PRODUCTS = BATCHED | {aten.mm, aten.addmm, aten.convolution, aten._grouped_mm}  # noqa: SLF001 - its name
 SOFTMAXES = {aten._softmax, aten._safe_softmax}  # noqa: SLF001
 SUMS = {aten.add, aten.add_}
+VIEWS = {aten.t, aten.transpose, aten.view, aten.slice, aten.unsqueeze, aten.expand, aten.permute}
 PROJECTIONS = (
     2  # products from head outputs to their update: W_O may be of low rank; more is another sublayer
 )
@@ -120,6 +121,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call] # untyped in t
         if packet in SUMS and self._is_update(args):
             return self._sum(func, args, kwargs)
         out = func(*args, **kwargs)
+        if packet in VIEWS and not isinstance(self._labels.of(args[0]), Scores):
+            return out  # it shares the storage, and with it the label
         if packet in FUSED:
             return self._fused(args, kwargs, out)
         if packet in BATCHED:

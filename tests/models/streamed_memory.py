@@ -1,12 +1,14 @@
-"""Looks at a checkpoint with little memory: prints the anonymous memory it took, and what of the weights it read."""
+"""Looks at a checkpoint with little memory: prints the anonymous memory it took, the seconds, and the weights read.
+
+Arguments: the checkpoint, bytes (0: all of it in memory), and optionally tokens and samples.
+"""
 
 import json
 import sys
 import threading
+import time
 from functools import partial
 from pathlib import Path
-
-import torch
 
 from audit import catalog
 from audit.benchmark.cases import batches_of
@@ -18,7 +20,7 @@ from audit.models.observing import in_step, observe
 from audit.models.streaming import Room
 from tests.architectures import tiny_model
 
-TOKENS, SAMPLES = 32, 8
+TOKENS, SAMPLES = 32, 8  # in two batches
 
 
 class Anonymous(threading.Thread):
@@ -47,24 +49,30 @@ class Anonymous(threading.Thread):
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
     metrics = [metric for metric in catalog.metrics().values() if "quick" in metric.depths]
     folder, size = Path(sys.argv[1]), int(sys.argv[2])
+    tokens, samples = map(int, sys.argv[3:5]) if len(sys.argv) > 3 else (TOKENS, SAMPLES)
     survey(tiny_model("llama"))  # what is imported on first use belongs to the program
     followed = Anonymous()
     followed.start()
-    loaded = load_model(open_checkpoint(folder), room=Room(size, folder) if size else None)
+    opened = open_checkpoint(folder)
+    start = time.perf_counter()
+    loaded = load_model(opened, room=Room(size, folder) if size else None)
+    ready = time.perf_counter()
     layers = survey(loaded.model)
     streamed = loaded.streamed
     before = streamed.bytes_read if streamed else 0
-    batches = batches_of(loaded.model, TOKENS, SAMPLES)
-    recorder = Recorder(metrics, layers, SAMPLES)
+    batches = batches_of(loaded.model, tokens, samples)
+    recorder = Recorder(metrics, layers, samples)
     looks = [partial(observe, loaded.model, batch, recorder.of(batch), layers=layers) for batch in batches]
     list(in_step(loaded, looks, layers=layers))
     read = streamed.bytes_read - before if streamed else 0
     json.dump(
         {
             "anonymous": followed.stop(),
+            "whole": followed.most,
+            "loading": ready - start,
+            "passes": time.perf_counter() - ready,
             "read": read,
             "batches": len(batches),
             "values": {name: values[0].sum() for name, values in recorder.values.items()},

@@ -1,6 +1,7 @@
 """Models larger than the memory they may take show the same numbers, and each weight is read once for all batches."""
 
 import json
+import os
 import subprocess
 import sys
 from functools import partial
@@ -189,5 +190,6 @@ def _large() -> LlamaForCausalLM:
 
 def _child(folder: Path, size: int) -> dict[str, object]:
     command = [sys.executable, "-m", "tests.models.streamed_memory", str(folder), str(size)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    one = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=one)
     return json.loads(done.stdout)
