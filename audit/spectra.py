@@ -22,7 +22,8 @@ LONG = (
     256  # queries or keys beyond which a product costs more than a decomposition of all that was multiplied
 )
 ROUNDS = 3  # of products with short matrices before a decomposition
-STEPS = 4  # of the space that products with long ones build
+FEW = 8  # vectors at once, and
+STEPS = 5  # steps of the space that products with long ones build
 TIMES = 4  # that those which need more go on from what was found
 RESIDUAL = 3e-3  # by which the first two pairs of vectors may be off: an error of its square in the values
 LEAST = 0.01  # of the first value, below which the second need not be known relative to itself
@@ -35,6 +36,7 @@ SHIFT = (
     1e-13  # of the sum of squares of a block: above what float64 loses, far below what float32 can tell apart
 )
 TINY = 1e-30
+DEPENDENT = 1e-6  # square of the length below which a direction is what rounding left where there is no more
 SHORT = 64  # queries or keys: up to here all singular values cost less
 
 Blocks = Callable[[], Iterable[tuple[slice, slice, Tensor]]]  # rows, keys, [matrix, row, key]
@@ -97,9 +99,9 @@ def leading(blocks: Blocks, energy: Tensor, rows: int, columns: int) -> Spectrum
     rest = energy.clone()
     open_ = energy.isfinite().nonzero().flatten()
     some = blocks if len(open_) == len(energy) else _only(blocks, open_)
-    start = torch.randn(columns, VECTORS, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    width, rounds, steps = (FEW, 0, STEPS) if min(rows, columns) > LONG else (VECTORS, ROUNDS, 1)
+    start = torch.randn(columns, width, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     right = start.to(next(iter(blocks()))[2]).expand(len(open_), -1, -1)
-    rounds, steps = (0, STEPS) if min(rows, columns) > LONG else (ROUNDS, 1)
     for _ in range(TIMES):
         if not len(open_):
             break
@@ -107,7 +109,7 @@ def leading(blocks: Blocks, energy: Tensor, rows: int, columns: int) -> Spectrum
         found = _ritz(some, *_krylov(some, right, rows, steps))
         values[open_], rest[open_] = found.values, found.rest(some, energy[open_])
         go_on = found.open.nonzero().flatten()
-        open_, right, some = open_[go_on], found.right[go_on], _only(some, go_on)
+        open_, right, some = open_[go_on], found.right[go_on, :, :width], _only(some, go_on)
     if len(open_) and min(rows, columns) <= EXACT:
         values[open_] = singular_values(_whole(some, columns))[:, :VECTORS]
         rest[open_] = energy[open_] - values[open_, 0].square()
@@ -177,13 +179,15 @@ def _krylov(blocks: Blocks, right: Tensor, rows: int, steps: int) -> tuple[Tenso
 
     Nearly orthonormal [matrix, column, vector] and [matrix, row, vector] (Musco & Musco 2015, alg. 2).
     """
-    found = right.new_empty(*right.shape[:2], steps * VECTORS)
-    times = right.new_empty(len(right), rows, steps * VECTORS)
+    width = right.shape[-1]
+    found = right.new_empty(*right.shape[:2], steps * width)
+    times = right.new_empty(len(right), rows, steps * width)
     for step in range(steps):
-        before, own = found[..., : step * VECTORS], slice(step * VECTORS, (step + 1) * VECTORS)
+        before, own = found[..., : step * width], slice(step * width, (step + 1) * width)
+        if step:
+            right = _apart(right - before @ (before.mT @ right))
+            right = right - before @ (before.mT @ right)  # what rounding left of them
         right = _apart(right)
-        for _ in range(2):  # once more: what rounding left of them
-            right = _apart(right - before @ (before.mT @ right) if step else right)
         found[..., own], times[..., own] = right, _times(blocks, right, rows)
         if step + 1 < steps:
             right = _back(blocks, times[..., own], right.shape[1])
@@ -192,11 +196,11 @@ def _krylov(blocks: Blocks, right: Tensor, rows: int, steps: int) -> tuple[Tenso
 
 def _ritz(blocks: Blocks, right: Tensor, times: Tensor) -> _Ritz:
     """Singular values and vectors within the space of `right`, and how far they are off from one more product."""
-    factor = torch.linalg.cholesky(_shifted(_gram(right)))
-    half = torch.linalg.solve_triangular(factor, _gram(times), upper=False)
-    squares, turn = torch.linalg.eigh(torch.linalg.solve_triangular(factor, half.mT, upper=False))
+    sizes, own = torch.linalg.eigh(_gram(right))
+    own = own * torch.where(sizes > DEPENDENT, sizes.rsqrt(), 0.0)[..., None, :]
+    squares, turn = torch.linalg.eigh(own.mT @ _gram(times) @ own)
     squares, turn = squares[..., -VECTORS:].flip(-1), turn[..., -VECTORS:].flip(-1)  # largest first
-    turn = torch.linalg.solve_triangular(factor.mT, turn, upper=True)
+    turn = own @ turn
     values = squares.clamp_min(0.0).sqrt()
     left = (times @ turn[..., :2].to(times)) / values[:, None, :2].clamp_min(TINY).to(times)
     right = right @ turn.to(right)
@@ -227,10 +231,10 @@ def _gram(vectors: Tensor) -> Tensor:
 
 def _times(blocks: Blocks, right: Tensor, rows: int) -> Tensor:
     """The matrices times [matrix, column, vector]."""
-    product = right.new_empty(len(right), rows, right.shape[-1])
+    product = right.new_empty(len(right), right.shape[-1], rows)
     for some, keys, block in blocks():
-        product[:, some] = block @ right[:, keys]
-    return product
+        product[..., some] = right[:, keys].mT @ block.mT
+    return product.mT
 
 
 def _back(blocks: Blocks, left: Tensor, columns: int) -> Tensor:

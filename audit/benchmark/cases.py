@@ -22,7 +22,7 @@ from audit.benchmark.memory import peak_beyond
 from audit.checkpoint.opening import open_checkpoint
 from audit.definitions import Metric
 from audit.measure import Recorder
-from audit.models.allocator import keep_freed
+from audit.models.allocator import keep_freed, trim
 from audit.models.coverage import survey
 from audit.models.inputs import model_inputs, ordinary_ids
 from audit.models.loading import LoadedModel, load_model
@@ -105,6 +105,7 @@ def measured(look: Look, batches: Sequence[Batch], rounds: int) -> dict[str, Any
     """Median of the seconds it takes, and the most memory beyond what was held before, in bytes."""
     seconds, most = [], []
     for _ in range(rounds):
+        trim()  # what the round before left free would not count
         with peak_beyond() as peak:
             start = time.perf_counter()
             look(batches)
