@@ -111,8 +111,8 @@ def helped(
     usual, layers = apart(asked.metrics)[0], survey(loaded.model)
     forward, gradients = Forward(loaded, layers), Gradients(loaded, layers, usual, asked.plan)
     for fed in feeds:
-        recorder = Recorder(usual, layers, fed.samples, spectra=asked.plan.spectra)
-        for name, found in _stages(known, fed, recorder, forward=forward, gradients=gradients, kept=kept):
+        opened = _opened(known, fed, layers, forward=forward, gradients=gradients, kept=kept)
+        for name, found in opened.stages:
             with progress.stage(f"help: {name}", sum(len(piece.batches) for piece in found)) as advance:
                 for piece in found:
                     if kept.is_dir():  # until the audit is published
@@ -198,6 +198,30 @@ def _subject(loaded: LoadedModel, layers: Sequence[LayerCoverage]) -> Subject:
     )
 
 
+class _Opened(NamedTuple):
+    """A probe that is about to be looked at."""
+
+    fed: Feed
+    recorder: Recorder
+    stages: tuple[Stage, ...]
+
+
+def _opened(
+    known: Known,
+    fed: Feed,
+    layers: Sequence[LayerCoverage],
+    *,
+    forward: Forward,
+    gradients: Gradients,
+    kept: Path | None,
+) -> _Opened:
+    asked = known.missing
+    usual, _ = apart(asked.metrics)
+    recorder = Recorder(usual, layers, fed.samples, spectra=asked.plan.spectra)
+    stages = _stages(known, fed, recorder, forward=forward, gradients=gradients, kept=kept)
+    return _Opened(fed, recorder, tuple(stages))
+
+
 def _observed(
     known: Known,
     loaded: LoadedModel,
@@ -217,16 +241,13 @@ def _observed(
         with suppress(OSError):  # a full disk will be told by what cannot do without it
             kept.mkdir(parents=True, exist_ok=True)
 
-    def opened(fed: Feed) -> tuple[Feed, Recorder, list[Stage]]:
-        recorder = Recorder(usual, layers, fed.samples, spectra=asked.plan.spectra)
-        stages = _stages(known, fed, recorder, forward=forward, gradients=gradients, kept=kept)
-        return fed, recorder, list(stages)
-
-    probes: Iterable[tuple[Feed, Recorder, list[Stage]]] = map(opened, feeds)
+    probes: Iterable[_Opened] = (
+        _opened(known, fed, layers, forward=forward, gradients=gradients, kept=kept) for fed in feeds
+    )
     if loaded.streamed:
         probes = list(probes)
         with progress.stage("observe all probes", 1) as advance:
-            every = [piece for _, _, stages in probes for _, found in stages for piece in found]
+            every = [piece for probe in probes for _, found in probe.stages for piece in found]
             measure_in_step([piece for piece in every if piece.look is forward], loaded, layers)
             advance(1)
     with Table(folder / MEASUREMENTS) as table:
