@@ -107,7 +107,7 @@ def _alike(store: Path, asked: Request) -> Iterator[Entry]:
                 others = [name for name in stores.listed(folder) if name != MEASUREMENTS]
                 stores.refuse_edited(folder, spare=others)
                 yield Entry(folder, audit)
-        except UnusableInput:
+        except (UnusableInput, LookupError, TypeError, ValueError):  # what is written there may be anything
             continue
 
 

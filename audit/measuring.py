@@ -246,10 +246,10 @@ def _observed(
     )
     if loaded.streamed:
         probes = list(probes)
-        with progress.stage("observe all probes", 1) as advance:
-            every = [piece for probe in probes for _, found in probe.stages for piece in found]
-            measure_in_step([piece for piece in every if piece.look is forward], loaded, layers)
-            advance(1)
+        every = [piece for probe in probes for _, found in probe.stages for piece in found]
+        ours = [piece for piece in every if piece.look is forward]
+        with progress.stage("observe all probes", sum(len(piece.batches) for piece in ours)) as advance:
+            measure_in_step(ours, loaded, layers, advance)
     with Table(folder / MEASUREMENTS) as table:
         for fed, recorder, stages in probes:
             for name, found in stages:

@@ -82,12 +82,18 @@ def cut(batches: Sequence[Batch]) -> list[tuple[Batch, ...]]:
     return [tuple(batches[first:end]) for first, end in pairwise(ends)]
 
 
-def measure_in_step(found: Sequence[Piece], loaded: LoadedModel, layers: Sequence[LayerCoverage]) -> None:
-    """Measure all of them in one pass over weights that are streamed: each part of the model is brought in once."""
+def measure_in_step(
+    found: Sequence[Piece], loaded: LoadedModel, layers: Sequence[LayerCoverage], advance: Advance
+) -> None:
+    """Measure all of them where weights are streamed, as many batches at once as may wait for each other."""
+    assert loaded.streamed is not None  # noqa: S101 - others go batch by batch
     looks = [(piece, batch) for piece in found for batch in piece.batches]
-    calls = [partial(piece.look, batch, piece.recorder.of(batch)) for piece, batch in looks]
-    for (piece, _), seen in zip(looks, in_step(loaded, calls, layers=layers), strict=True):
-        piece.seen.update(seen)
+    for start in range(0, len(looks), loaded.streamed.at_once):
+        some = looks[start : start + loaded.streamed.at_once]
+        calls = [partial(piece.look, batch, piece.recorder.of(batch)) for piece, batch in some]
+        for (piece, _), seen in zip(some, in_step(loaded, calls, layers=layers), strict=True):
+            piece.seen.update(seen)
+            advance(1)
 
 
 def gather(found: Sequence[Piece], recorder: Recorder, advance: Advance) -> set[int]:

@@ -3,11 +3,14 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+import torch
+
 from audit import catalog
 from audit.checkpoint.opening import Checkpoint
 from audit.definitions import PairProbe, Probe, Quantity
 from audit.errors import UnusableInput, unknown_name
 from audit.identity import digest_of
+from audit.models.streaming import streams
 from audit.probes.files import looks_like_file, read_probe_file
 from audit.probes.pair_files import holds_pairs, read_pairs
 from audit.probes.published import kind_of, read_published
@@ -109,8 +112,8 @@ def measurement_id(
     sampling["device"] = plan.device.partition(":")[0]  # which of several alike decides no number
     # Named probes are fed or refused, those of the depth give way to random tokens; own texts are shown or withheld.
     sampling |= {"named": bool(plan.probes), "shown": plan.show_text and any(probe.private for probe in fed)}
-    if plan.max_memory:  # where weights stay on disk, nothing is differentiated
-        sampling["max_memory"] = plan.max_memory
+    if plan.max_memory and streams(checkpoint, getattr(torch, plan.dtype), plan.max_memory):
+        sampling["streamed"] = True  # nothing is differentiated then
     adapter = checkpoint.adapter.digest if checkpoint.adapter else None
     texts = [_content(probe) for probe in fed]
     names = [metric.name for metric in measured]

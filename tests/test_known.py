@@ -190,16 +190,25 @@ def _name_unknown_metric(folder):
     store.write_manifest(folder)
 
 
+def _lose_batch_size(folder):
+    path = folder / "audit.json"
+    audit = json.loads(path.read_text("utf-8"))
+    del audit["plan"]["batch_size"]
+    path.write_text(json.dumps(audit, indent=2), encoding="utf-8")
+    store.write_manifest(folder)
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
         _spoil_table,
         _edit_audit,
         _name_unknown_metric,
+        _lose_batch_size,
         lambda folder: (folder / "measurements.parquet").unlink(),
         lambda folder: (folder / "manifest.json").unlink(),
     ],
-    ids=["table", "audit", "unknown metric", "lost table", "no manifest"],
+    ids=["table", "audit", "unknown metric", "no batch size", "lost table", "no manifest"],
 )
 def test_of_a_damaged_audit_nothing_is_taken_over(bert_tiny, filled, work, spoil):
     """Told by the digests of its manifest; the audit is made as if it were not there."""

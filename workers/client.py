@@ -62,6 +62,8 @@ class Client:
         """
         if not 1 <= shards <= MOST_SHARDS:
             raise UnusableInput(f"shards {shards} is outside 1..{MOST_SHARDS}")
+        if shards > 1 and plan and plan.max_memory:
+            raise UnusableInput("--shards with --max-memory: one worker reads the weights once; use either")
         message = checked(
             Message(
                 checkpoint=checkpoint,

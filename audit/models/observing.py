@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
 from transformers import PreTrainedModel
 
 from audit.errors import InternalFault, MachineFault, UnusableInput
@@ -182,7 +183,8 @@ class _Observer(Watcher):
 
     def _hand_out(self, take: Callable[[Any], None], observation: Any) -> None:
         try:
-            take(observation)
+            with _disable_current_modes():  # what a receiver computes is no part of the model
+                take(observation)
         except FAULTS as error:  # one of a receiver must not pass for one of the model
             if is_of_memory(error):
                 raise MachineFault(

@@ -6,6 +6,7 @@ embeddings. Of a part that is not running the parameters are views of the checkp
 
 import ctypes
 import math
+import os
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from audit.checkpoint.records import Checkpoint
-from audit.errors import UnusableInput
+from audit.errors import MachineFault, UnusableInput
 from audit.models.allocator import give_back_freed, trim
 from audit.models.completeness import stored_values
 from audit.models.turns import pause, taking_turns
@@ -24,6 +25,9 @@ from audit.models.turns import pause, taking_turns
 SPILLED: Final = 2**16  # bytes: of what a part puts out, smaller tensors stay in memory
 
 SMALL: Final = 1 / 16  # of what weights may take: a table that stays in memory
+WAITING: Final = 0.2  # of the memory may go to what passes hold that wait, and so much is that of one:
+PASS: Final = 3 * 2**19  # bytes; measured: stacks, small tensors, what Python keeps
+LEAST_AT_ONCE: Final = 8
 WEIGHTS: Final = 0.4  # of the memory may go to weights; what is made of them takes the rest
 
 Weights = list[tuple[nn.Parameter, Tensor]]  # a parameter, and its values as they are computed with
@@ -33,10 +37,11 @@ class Streamed:
     """The parts of a model; they bring in their weights as they are entered, and those of the next ahead of time."""
 
     def __init__(
-        self, model: nn.Module, dtype: torch.dtype, *, ahead: bool, most_held: int, spill: Path
+        self, model: nn.Module, dtype: torch.dtype, *, ahead: bool, most_held: int, at_once: int, spill: Path
     ) -> None:
         """`spill` is a folder on disk for what passes that wait for each other have computed so far."""
         self.bytes_read = 0
+        self.at_once = at_once  # passes that may wait for each other
         self.most_held = most_held  # bytes
         self._dtype, self._ahead, self._spill = dtype, ahead, spill
         self._stored = {id(p): p.data for p in model.parameters()}
@@ -122,10 +127,15 @@ class Room(NamedTuple):
     folder: Path
 
 
+def streams(checkpoint: Checkpoint, dtype: torch.dtype, most: int) -> bool:
+    """Whether the weights leave too little of `most` bytes."""
+    return stored_values(checkpoint) * dtype.itemsize > WEIGHTS * most
+
+
 def needs_streaming(checkpoint: Checkpoint, dtype: torch.dtype, room: Room, *, device: str) -> bool:
     """Whether the weights leave too little of the room; UnusableInput where they must be loaded as a whole."""
     needed = stored_values(checkpoint) * dtype.itemsize
-    if needed <= WEIGHTS * room.bytes:
+    if not streams(checkpoint, dtype, room.bytes):
         return False
     whole = _only_whole(checkpoint, device)
     if whole:
@@ -168,7 +178,14 @@ def stream(model: nn.Module, dtype: torch.dtype, room: Room, views: set[int]) ->
             f"give at least {math.ceil(largest / WEIGHTS / 2**20)}MiB"
         )
     ahead = 2 * largest <= limit
-    return Streamed(model, dtype, ahead=ahead, most_held=(1 + ahead) * largest, spill=room.folder)
+    return Streamed(
+        model,
+        dtype,
+        ahead=ahead,
+        most_held=(1 + ahead) * largest,
+        at_once=max(LEAST_AT_ONCE, int(WAITING * room.bytes) // PASS),
+        spill=room.folder,
+    )
 
 
 def _put_on_disk(model: nn.Module, views: set[int], folder: Path, limit: int) -> None:
@@ -203,17 +220,23 @@ def entered(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     return ((name, part) for name, part in parts(model) if type(part) is not nn.Embedding)
 
 
-def beside_parts(model: nn.Module) -> Iterator[Tensor]:
-    """The parameters and buffers that belong to no part."""
+def beside_parts(model: nn.Module) -> Iterator[nn.Parameter]:
+    """The parameters that belong to no part."""
     within = {id(tensor) for _, part in parts(model) for tensor in part.parameters()}
-    yield from (parameter for parameter in model.parameters() if id(parameter) not in within)
-    yield from model.buffers()
+    return (parameter for parameter in model.parameters() if id(parameter) not in within)
 
 
 def on_disk(tensor: Tensor, folder: Path) -> Tensor:
     """A copy whose memory is a file in `folder`, gone when the tensor is; unseen by whoever watches operators."""
     whole = tensor if tensor.is_contiguous() else tensor.contiguous()
     with tempfile.NamedTemporaryFile(dir=folder) as file:
+        try:
+            if hasattr(os, "posix_fallocate"):  # a disk that turns out full later would kill the process
+                os.posix_fallocate(file.fileno(), 0, whole.nbytes)
+        except OSError as error:
+            raise MachineFault(
+                f"{str(folder)!r} has no room for {whole.nbytes / 2**20:.0f} MiB that --max-memory keeps on disk: {error.strerror}"
+            ) from error
         copy = torch.from_file(file.name, shared=True, size=whole.numel(), dtype=whole.dtype)
     ctypes.memmove(copy.data_ptr(), whole.data_ptr(), whole.nbytes)
     return copy.view(whole.shape)

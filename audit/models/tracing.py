@@ -246,7 +246,9 @@ def _carried(label: Label | None, packet: Any, args: tuple[Any, ...], out: Any) 
     if isinstance(label, Scores):
         if packet is aten.cat:
             return replace(label, closed=True)
-        if packet is aten.sub and args[1].shape[-1] == 1:  # of each row its largest: the softmax is the same
+        if (
+            packet is aten.sub and isinstance(args[1], Tensor) and args[1].shape[-1] == 1
+        ):  # of each row its largest: the softmax is the same
             return label
         return label if label.closed or not isinstance(out, Tensor) else replace(label, scores=out)
     if packet is aten.clone and type(label) is Computed and (times := repetitions(args[0])) > 1:

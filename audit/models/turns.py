@@ -41,7 +41,9 @@ class _Turn(threading.Thread, Generic[T]):
             self._paused.release()
 
     def resume(self) -> None:
-        """Let it run until it pauses or ends; raises what it raised."""
+        """Let it run until it pauses or ends, from its beginning the first time; raises what it raised."""
+        if self.ident is None:
+            self.start()
         self._go.release()
         self._paused.acquire()
         if self.error is not None:
@@ -55,10 +57,11 @@ class _Turn(threading.Thread, Generic[T]):
             raise _Stopped
 
     def stop(self) -> None:
-        """End it where it waits."""
+        """End it where it waits, if it ever began."""
         self._stopped = True
-        self._go.release()
-        self.join()
+        if self.ident is not None:
+            self._go.release()
+            self.join()
 
 
 class _Here(threading.local):
@@ -83,8 +86,6 @@ def in_turns(calls: Sequence[Callable[[], T]]) -> Iterator[T]:
     """The results, in order; raises what a call raised, having ended the others."""
     turns = [_Turn(call) for call in calls]
     waiting = deque(turns)
-    for turn in turns:
-        turn.start()
     try:
         while waiting:
             turn = waiting.popleft()

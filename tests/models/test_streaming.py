@@ -1,5 +1,6 @@
 """Models larger than the memory they may take show the same numbers, and each weight is read once for all batches."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -15,14 +16,14 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from audit import Plan, audit_checkpoint, catalog, store
 from audit.benchmark.cases import batches_of
 from audit.checkpoint.opening import open_checkpoint
-from audit.errors import UnusableInput
+from audit.errors import MachineFault, UnusableInput
 from audit.measure import Recorder
 from audit.models.coverage import survey
 from audit.models.loading import LoadedModel, load_model
 from audit.models.observing import in_step, observe
 from audit.models.passes import Watcher, run
 from audit.models.sites import few_tokens
-from audit.models.streaming import Room, Streamed, entered, parts
+from audit.models.streaming import Room, Streamed, entered, on_disk, parts
 from tests.architectures import Task, tiny_model
 
 SAMPLES, TOKENS = 12, 24
@@ -69,15 +70,19 @@ def _streamed(loaded: LoadedModel) -> Streamed:
     return loaded.streamed
 
 
-@pytest.mark.parametrize(("model_type", "task"), FAMILIES)
+@pytest.mark.parametrize(
+    ("model_type", "task", "dtype"),
+    [(*family, torch.float32) for family in FAMILIES]
+    + [("llama", "causal", torch.bfloat16)],  # whose frequencies stay float32
+)
 def test_numbers_are_to_the_bit_those_of_a_model_in_memory(
-    model_type: str, task: Task, tmp_path: Path
+    model_type: str, task: Task, dtype: torch.dtype, tmp_path: Path
 ) -> None:
-    """Stored in half the precision, computed in float32 either way."""
+    """Stored in half the precision."""
     tiny_model(model_type, task).to(torch.bfloat16).save_pretrained(tmp_path)
     opened = open_checkpoint(tmp_path)
-    streamed = load_model(opened, room=_room(tmp_path))
-    found, expected = _looked_at(streamed), _looked_at(load_model(opened))
+    streamed = load_model(opened, dtype=dtype, room=_room(tmp_path, 2.4 * dtype.itemsize / 4))
+    found, expected = _looked_at(streamed), _looked_at(load_model(opened, dtype=dtype))
     _streamed(streamed)
     assert found.values.keys() == expected.values.keys()
     for name, values in expected.values.items():
@@ -133,16 +138,37 @@ def test_gguf_is_unpacked_as_a_whole(smollm2: Path, tmp_path: Path) -> None:
 
 
 def test_an_audit_is_that_of_a_model_in_memory(bert_tiny: Path, tmp_path: Path) -> None:
-    """Every number of depth quick."""
-    plan = Plan(depth="quick", samples=16, max_length=48)
+    """Every number of depth quick, with more batches than wait for each other at once."""
+    plan = Plan(depth="quick", samples=16, max_length=48, batch_size=1)
     usual = audit_checkpoint(bert_tiny, plan, store=tmp_path, pdf=False)
-    tight = Plan(depth="quick", samples=16, max_length=48, max_memory=TIGHT)
+    tight = dataclasses.replace(plan, max_memory=TIGHT)
     found = audit_checkpoint(bert_tiny, tight, store=tmp_path, pdf=False)
     assert found.audit_id != usual.audit_id
     assert found.measurements == usual.measurements
     assert found.nulls == usual.nulls
     tables = [(tmp_path / audit.audit_id / store.MEASUREMENTS).read_bytes() for audit in (usual, found)]
     assert tables[0] == tables[1]
+
+
+def test_a_room_that_is_not_needed_is_another_way_to_the_same_audit(bert_tiny: Path, tmp_path: Path) -> None:
+    """Where nothing stays on disk nothing is left out: it is returned, not made again."""
+    plan = Plan(depth="quick", samples=16, max_length=32, metrics=("sink_mass",))
+    usual = audit_checkpoint(bert_tiny, plan, store=tmp_path, pdf=False)
+    ample = dataclasses.replace(plan, max_memory=2**40)
+    assert audit_checkpoint(bert_tiny, ample, store=tmp_path, pdf=False).audit_id == usual.audit_id
+
+
+def test_a_full_disk_is_a_fault_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And says what was to be written where."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(
+        MachineFault, match=r"has no room for 1 MiB that --max-memory keeps on disk: No space"
+    ):
+        on_disk(torch.zeros(2**18), tmp_path)
 
 
 def test_an_audit_of_depth_standard_says_what_it_leaves_out(bert_tiny: Path, tmp_path: Path) -> None:

@@ -195,6 +195,12 @@ def test_shards_beyond_the_limits_are_refused(client, shards):
     assert client.jobs() == ()
 
 
+def test_weights_on_disk_are_read_by_one_worker(client):
+    """Each that helped would read all of them again."""
+    with pytest.raises(UnusableInput, match="--shards with --max-memory"):
+        client.submit("tiny", Plan(max_memory=2**30), shards=2)
+
+
 def test_run_says_where_shards_are_to_be_had(attnaudit, bert_tiny):
     """One process has nobody to share with."""
     ran = attnaudit("run", bert_tiny, "--shards", 4)
