@@ -8,6 +8,7 @@ import ctypes
 import math
 import os
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -30,6 +31,7 @@ PASS: Final = 3 * 2**19  # bytes; measured: stacks, small tensors, what Python k
 LEAST_AT_ONCE: Final = 8
 WEIGHTS: Final = 0.4  # of the memory may go to weights; what is made of them takes the rest
 
+_Buffers = dict[tuple[torch.Size, torch.dtype], list[Tensor]]
 Weights = list[tuple[nn.Parameter, Tensor]]  # a parameter, and its values as they are computed with
 
 
@@ -49,6 +51,7 @@ class Streamed:
         self._running: dict[nn.Module, int] = {}  # parts, and how many passes are inside
         self._next: dict[nn.Module, nn.Module] = {}  # what followed a part in the last pass
         self._last: nn.Module | None = None
+        self._free: _Buffers = {}
         self._coming: dict[nn.Module, Future[Weights]] = {}
         self._reader = ThreadPoolExecutor(1, "weights")
         for _, table in tables(model):
@@ -61,9 +64,12 @@ class Streamed:
 
     def release(self) -> None:
         """Let go of the weights of all parts that are not running."""
+        free: _Buffers = defaultdict(list)
         for part in [part for part in self._held if not self._running.get(part)]:
-            for parameter, _ in self._held.pop(part):
+            for parameter, values in self._held.pop(part):
                 parameter.data = self._stored[id(parameter)]
+                free[values.shape, values.dtype].append(values)
+        self._free = free  # pages that are filled already: the next block is mostly as large
         trim()
 
     def _begin(self, _model: nn.Module, _args: Any) -> None:
@@ -105,10 +111,13 @@ class Streamed:
 
     def _read(self, part: nn.Module) -> Weights:
         weights: Weights = []
+        free = self._free
         for parameter in part.parameters():
             stored = self._stored[id(parameter)]
             dtype = self._dtype if stored.is_floating_point() else stored.dtype
-            weights.append((parameter, stored.to(dtype, copy=True)))  # aligned as everywhere: the same sums
+            buffers = free.get((stored.shape, dtype))
+            own = buffers.pop() if buffers else torch.empty(stored.shape, dtype=dtype)
+            weights.append((parameter, own.copy_(stored)))  # aligned as everywhere: the same sums
         return weights
 
     def _spilled(self, output: Any) -> Any:
