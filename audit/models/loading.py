@@ -60,8 +60,9 @@ def load_model(
     """The model of `checkpoint` with eager attention, weights in `dtype` on `device`, an adapter merged in.
 
     The hub is never asked, no code of the checkpoint is run, and nothing is printed. `available_memory` (bytes)
-    replaces what the machine says. Weights that would fill more than a share of `room` stay on disk. Raises RefusedCheckpoint where files and architecture do not agree,
-    UnusableInput for a device that is not there, MachineFault where memory does not suffice.
+    replaces what the machine says. Weights that would fill more than a share of `room` stay on disk. Raises
+    RefusedCheckpoint where files and architecture do not agree, UnusableInput for a device that is not there,
+    MachineFault where memory does not suffice.
     """
     streams = room is not None and needs_streaming(checkpoint, dtype, room, device=device)
     views: set[int] | None = set() if streams else None
