@@ -17,6 +17,8 @@ QUIET = [
     "--disable-background-networking",
 ]
 
+QUIET_MS = 500  # after a page has loaded, for what it might still ask for
+
 
 class Browser:
     """A headless Chromium that notes every request and every line of its console."""
@@ -32,7 +34,7 @@ class Browser:
         page.on("console", lambda message: lines.append(message.text))
         page.on("pageerror", lambda error: lines.append(str(error)))
         page.goto(path.as_uri())
-        page.wait_for_load_state("networkidle")
+        page.wait_for_timeout(QUIET_MS)  # "networkidle" sometimes waits for ever for what the policy blocked
         found = page.evaluate(
             """() => ({
                 pictures: [...document.images].every(image => image.complete && image.naturalWidth > 0),
