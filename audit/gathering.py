@@ -1,14 +1,19 @@
 """Everything that metrics read of a pattern row by row and key by key, gathered in one walk over its tiles.
 
-Sums within a tile run in the precision of the pattern, sums over tiles in float64.
+Sums within a tile run in the precision of the pattern, sums over tiles in float64. Spectra need a pattern many times:
+where they are wanted, the tiles of some heads are kept until these are decomposed.
 """
 
+import math
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from audit.patterns import Mask, Source, Tile, parts
+from audit.patterns import Mask, Part, Source, Tile, parts
+from audit.spectra import HELD, Held, Spectrum, decompose
 
 NEAR = 8  # offsets up to which the mass on a diagonal is summed
 FAR = 32  # tokens beyond which a key is far
@@ -37,9 +42,12 @@ class Gathered(NamedTuple):
     energy: Tensor  # of the squares of each key's column
     offsets: Tensor  # of each diagonal from -NEAR to NEAR, [batch, head, offset]
     strong: Strong
+    spectrum: Spectrum | None = None  # where it was asked for and fitted
 
 
-def gather(source: Source, mask: Mask, *, strong: float, witnesses: Tensor) -> Gathered:
+def gather(
+    source: Source, mask: Mask, *, strong: float, witnesses: Tensor, spectral: bool = False
+) -> Gathered:
     """One walk over the pattern.
 
     Args:
@@ -47,15 +55,33 @@ def gather(source: Source, mask: Mask, *, strong: float, witnesses: Tensor) -> G
         mask: what is seen of it.
         strong: the mean mass above which the column of a key is kept as it is.
         witnesses: the least number of rows that must see such a key, [batch].
+        spectral: also decompose it, if the tiles of one head fit into memory.
     """
-    sums, columns = _nothing(source), []
-    for part in parts(source, mask):
-        tile = source.tile(part, mask)
-        scratch = torch.empty_like(tile.pattern)  # one more tile, and not one for each product
-        _add_rows(sums, tile, scratch)
-        _add_keys(sums, tile, scratch, ahead=0 if mask.causal else NEAR)
-        columns.append(_strong(sums, tile, mask, strong=strong, witnesses=witnesses))
-    return sums._replace(strong=Strong(*(torch.cat(each) for each in zip(*columns, strict=True))))
+    sums, columns, spectra = _nothing(source), [], []
+    pieces = parts(source, mask, held=HELD if spectral else None)
+    groups = [list(group) for _, group in groupby(pieces, itemgetter(0, 1))]
+    spectral = spectral and all(sum(map(_entries, group)) <= HELD for group in groups)
+    for group in groups:
+        held = []
+        for part in group:
+            tile = source.tile(part, mask)
+            scratch = torch.empty_like(tile.pattern)  # one more tile, and not one for each product
+            _add_rows(sums, tile, scratch)
+            _add_keys(sums, tile, scratch, ahead=0 if mask.causal else NEAR)
+            columns.append(_strong(sums, tile, mask, strong=strong, witnesses=witnesses))
+            if spectral:
+                held.append((part.rows, part.keys, tile.pattern.flatten(0, 1)))
+        if spectral:
+            energy = sums.energy[group[0][:2]].sum(-1).flatten()
+            spectra.append(decompose(Held(held), energy, *source.shape[2:]))
+    return sums._replace(
+        strong=Strong(*(torch.cat(each) for each in zip(*columns, strict=True))),
+        spectrum=Spectrum.joined(spectra, source.shape) if spectral else None,
+    )
+
+
+def _entries(part: Part) -> int:
+    return math.prod(each.stop - each.start for each in part)
 
 
 def _nothing(source: Source) -> Gathered:
@@ -85,13 +111,13 @@ def _nothing(source: Source) -> Gathered:
 def _add_rows(sums: Gathered, tile: Tile, scratch: Tensor) -> None:
     at, p = tile.part[:3], tile.pattern
     total = p.sum(-1)
-    sums.total[at] += total
-    sums.logarithms[at] += torch.mul(p, tile.logarithm, out=scratch).sum(-1)
+    sums.total[at].add_(total)
+    sums.logarithms[at].add_(torch.mul(p, tile.logarithm, out=scratch).sum(-1))
     largest = sums.largest[at]
     torch.maximum(largest, p.amax(-1).double(), out=largest)
     if tile.scores is not None and sums.scores is not None and sums.squared_scores is not None:
-        sums.scores[at] += tile.scores.sum(-1)
-        sums.squared_scores[at] += torch.linalg.vector_norm(tile.scores, dim=-1).square()
+        sums.scores[at].add_(tile.scores.sum(-1))
+        sums.squared_scores[at].add_(torch.linalg.vector_norm(tile.scores, dim=-1).square())
     _add_distances(sums, tile, total)
 
 
@@ -104,12 +130,12 @@ def _add_distances(sums: Gathered, tile: Tile, total: Tensor) -> None:
     if meeting := _within(rows, keys.start, keys.stop):
         table = (row[meeting, None] - key).abs()
         apart[..., meeting] = (p[..., meeting, :] * table).sum(-1)
-    sums.distances[*where, rows] += apart
+    sums.distances[*where, rows].add_(apart)
     far = total.clone()
     if near := _within(rows, keys.start - FAR, keys.stop + FAR):
         beyond = ((row[near, None] - key).abs() > FAR).to(p.dtype)
         far[..., near] = (p[..., near, :] * beyond).sum(-1)
-    sums.far[*where, rows] += far
+    sums.far[*where, rows].add_(far)
 
 
 def _within(rows: slice, start: int, stop: int) -> slice | None:
@@ -121,17 +147,24 @@ def _within(rows: slice, start: int, stop: int) -> slice | None:
 def _add_keys(sums: Gathered, tile: Tile, scratch: Tensor, *, ahead: int) -> None:
     (samples, heads, rows, keys), p = tile.part, tile.pattern
     squares = torch.mul(p, p, out=scratch)
-    sums.squares[samples, heads, rows] += squares.sum(-1)
-    sums.received[samples, heads, keys] += p.sum(-2)
-    sums.energy[samples, heads, keys] += squares.sum(-2)
-    shift = rows.start - keys.start  # of the diagonal of the pattern within the tile
-    for place, offset in enumerate(range(-NEAR, ahead + 1)):
-        if -p.shape[-2] < shift + offset < p.shape[-1]:
-            sums.offsets[samples, heads, place] += p.diagonal(shift + offset, -2, -1).sum(-1)
-    if -p.shape[-2] < shift < p.shape[-1]:
-        first = max(rows.start, keys.start)
-        own = p.diagonal(shift, -2, -1)
-        sums.own[samples, heads, first : first + own.shape[-1]] = own.double()
+    sums.squares[samples, heads, rows].add_(squares.sum(-1))
+    sums.received[samples, heads, keys].add_(p.sum(-2))
+    sums.energy[samples, heads, keys].add_(squares.sum(-2))
+    near = _diagonals(tile, ahead)
+    sums.offsets[samples, heads, : near.shape[2]].add_(near.sum(-1))
+    if own := _within(keys, rows.start, rows.stop):
+        sums.own[samples, heads, keys.start + own.start : keys.start + own.stop] = near[..., NEAR, own]
+
+
+def _diagonals(tile: Tile, ahead: int) -> Tensor:
+    """What lies near the diagonal, [sample, head, offset from -NEAR to `ahead`, key]; 0 outside of the tile."""
+    (*_, rows, keys), p = tile.part, tile.pattern
+    offset = torch.arange(-NEAR, ahead + 1, device=p.device)[:, None]
+    key = torch.arange(keys.stop - keys.start, device=p.device)
+    row = key - offset + (keys.start - rows.start)
+    last = p.shape[-2] - 1
+    near = p.flatten(-2)[..., row.clamp(0, last) * len(key) + key]
+    return torch.where((row >= 0) & (row <= last), near, 0.0)
 
 
 def _strong(sums: Gathered, tile: Tile, mask: Mask, *, strong: float, witnesses: Tensor) -> Strong:

@@ -104,11 +104,13 @@ class Recorder:
         self.sums.restore(state)
 
     def on_attention(self, observation: AttentionObservation) -> None:
-        """Measure one attention layer."""
+        """Measure one attention layer, its spectra first: the others read what was gathered for them."""
+        self._take(self._of("attention", spectral=True), observation, observation.layer)
         self._measure("attention", observation, observation.layer)
 
     def on_residual(self, observation: ResidualObservation) -> None:
-        """Measure the residual stream around one attention layer, a few samples at a time."""
+        """Measure the residual stream around one attention layer, a few samples at a time but for their spectra."""
+        self._take(self._of("residual", spectral=True), observation, observation.layer)
         whole = self._rows
         for which, some in observation.apart():
             self._rows = slice(whole.start + which.start, whole.start + which.stop)
@@ -120,16 +122,24 @@ class Recorder:
         self._measure("gradient", observation, observation.layer)
 
     def _measure(self, kind: str, observation: Any, layer: int) -> None:
-        for metric in self._metrics:
-            if metric.observes == kind and not (metric.spectral and self._rows.start >= self._spectra):
-                found = metric.compute(observation).cpu().numpy()
-                if metric.axes == "head":
-                    self.values[metric.name][self._rows, layer, : found.shape[-1]] = found
-                else:
-                    self.values[metric.name][self._rows, layer] = found
-                if metric.spectral:  # a batch may reach beyond those of which spectra are taken
-                    self.values[metric.name][self._spectra :] = np.nan
+        self._take(self._of(kind, spectral=False), observation, layer)
         self.sums.add(kind, observation, layer)
+
+    def _of(self, kind: str, *, spectral: bool) -> list[Metric]:
+        """The metrics of that kind that decompose, unless no sample at hand is to be; or those that do not."""
+        if spectral and self._rows.start >= self._spectra:
+            return []
+        return [m for m in self._metrics if m.observes == kind and m.spectral == spectral]
+
+    def _take(self, metrics: Sequence[Metric], observation: Any, layer: int) -> None:
+        for metric in metrics:
+            found = metric.compute(observation).cpu().numpy()
+            if metric.axes == "head":
+                self.values[metric.name][self._rows, layer, : found.shape[-1]] = found
+            else:
+                self.values[metric.name][self._rows, layer] = found
+            if metric.spectral:  # a batch may reach beyond those of which spectra are taken
+                self.values[metric.name][self._spectra :] = np.nan
 
 
 class Table:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 RESOLUTION = 1e-7  # singular values below this share of the largest are rounding of the Gram matrix
-CHUNK = 2**22  # float64 entries worked on at once: 32 MB
+CHUNK = 2**19  # float64 entries a thread works on at once: 4 MB, or one matrix
 
 
 def rounded(value: float, digits: int = 6) -> float | None:

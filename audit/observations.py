@@ -143,8 +143,11 @@ class AttentionObservation:
 
     @cached_property
     def spectrum(self) -> Spectrum:
-        """Leading singular values of each pattern, and its energy."""
-        return spectrum(self.source, self.mask, self.sums.energy.sum(-1))
+        """Leading singular values of each pattern, and its energy; cheapest where asked for before all else."""
+        if "sums" not in vars(self):
+            vars(self)["sums"] = self._gathered(spectral=True)
+        found = self.sums.spectrum
+        return spectrum(self.source, self.mask, self.sums.energy.sum(-1)) if found is None else found
 
     @cached_property
     def centred_spectrum(self) -> Spectrum:
@@ -160,7 +163,7 @@ class AttentionObservation:
     @cached_property
     def sums(self) -> Gathered:
         """What rows and keys add up to."""
-        return gather(self.source, self.mask, strong=SINK_MASS, witnesses=self._witnesses)
+        return self._gathered(spectral=False)
 
     @cached_property
     def finite(self) -> Tensor:
@@ -221,10 +224,9 @@ class AttentionObservation:
             without(self.mask.per_row, self.mask.seeing(at)),
         )
 
-    @property
-    def _witnesses(self) -> Tensor:
-        """The least number of rows that must see a sink, [batch]."""
-        return self.queries.sum(-1).clamp_max(SINK_ROWS)
+    def _gathered(self, *, spectral: bool) -> Gathered:
+        witnesses = self.queries.sum(-1).clamp_max(SINK_ROWS)
+        return gather(self.source, self.mask, strong=SINK_MASS, witnesses=witnesses, spectral=spectral)
 
 
 @dataclass(frozen=True)
@@ -264,7 +266,11 @@ class ResidualObservation:
     @cached_property
     def token_singular_values(self) -> Tensor:
         """Singular values of the tokens leaving the block, [token, width] of each sample, largest first."""
-        return numerics.singular_values(torch.where(self.tokens[..., None], self.leaving, 0.0))
+        return numerics.singular_values(self.only(self.tokens))
+
+    def only(self, tokens: Tensor) -> Tensor:
+        """`after` with 0 for all others, [batch, token, width]."""
+        return self.after if bool(tokens.all()) else torch.where(tokens[..., None], self.after, 0.0)
 
 
 @dataclass(frozen=True)
@@ -274,9 +280,7 @@ class WeightObservation:
     layer: int
     output: Tensor | None  # slices of W_O, [head, value_dim, width]; None where no such matrix was seen
     query: Tensor | None = None  # slices of W_Q, [head, head_dim, width], times the scale of the scores
-    key: Tensor | None = (
-        None  # slices of W_K, [key_value_head, head_dim, width]; both with the gain of the norm before
-    )
+    key: Tensor | None = None  # of W_K, [key_value_head, head_dim, width]; both times the norm's gain
 
 
 @dataclass(frozen=True)
@@ -284,9 +288,7 @@ class GradientObservation:
     """What one backward pass of the loss (nats per token, of each sample by itself) leaves at one attention layer."""
 
     layer: int  # index into coverage.layers
-    opens_block: (
-        bool  # False for a second attention layer of the block: what belongs to the block stands at the first
-    )
+    opens_block: bool  # False for a second attention layer: what belongs to the block stands at the first
     tokens: Tensor  # bool [batch, token], False on padding
     hidden: Tensor | None  # the residual stream leaving the block, [batch, token, width]
     hidden_gradient: Tensor | None  # of the loss by it
@@ -294,7 +296,5 @@ class GradientObservation:
     entering_gradient: Tensor | None
     head_output: Tensor | None  # pattern @ value, [batch, head, query, value_dim], before W_O
     head_gradient: Tensor | None  # of the loss by it
-    gradient_norms: (
-        Tensor  # Frobenius norm of the gradient by each of `PARTS`, float64 [batch, part]; NaN: no such
-    )
-    weight_norms: Tensor  # of the matrices themselves, float64 [batch, part]
+    gradient_norms: Tensor  # of the gradient by each of `PARTS`, float64 [batch, part]; NaN: no such
+    weight_norms: Tensor  # of the matrices themselves, float64 [batch, part]; both Frobenius

@@ -244,8 +244,8 @@ class Recomputed:
         return (scores - self.normaliser.gather(2, index).float()[..., None]).exp()
 
     def _scores(self, part: Part) -> Tensor:
-        query = self.query[part[:3]].float() * self.scale
-        scores: Tensor = query @ self._key(part.samples, part.heads, part.keys).mT
+        key = self._key(part.samples, part.heads, part.keys) * self.scale  # a tile has fewer keys than rows
+        scores: Tensor = self.query[part[:3]].float() @ key.mT
         if self.added is not None:
             wide = self.added.expand(*self.shape)
             scores += wide[part]
@@ -261,21 +261,29 @@ class Recomputed:
 Source = Stored | Recomputed
 
 
-def parts(source: Source, mask: Mask, *, keys: int = KEYS) -> Iterator[Part]:
-    """Parts that cover all pairs that may be seen, each of at most `TILE` entries where one head's rows allow it."""
+def parts(source: Source, mask: Mask, *, keys: int = KEYS, held: int | None = None) -> Iterator[Part]:
+    """Parts that cover all pairs that may be seen, each of at most `TILE` entries where one head's rows allow it.
+
+    All parts of some heads of some samples come after each other; `held` is how many entries they may have together,
+    where one head allows it.
+    """
     batch, heads, queries, length = source.shape
     keys = min(keys, length, max(1, TILE // (heads * queries)) if source.together else length)
-    samples = max(1, TILE // max(1, heads * queries * keys))
-    some = heads if samples > 1 or source.together else max(1, min(heads, TILE // max(1, queries * keys)))
+    columns = [slice(key, min(length, key + keys)) for key in range(0, length, keys)]
+    tiles = [(rows, which) for which in columns if (rows := mask.rows_of(which)).start < rows.stop]
+    at_once = TILE // max(1, queries * keys)  # heads
+    if held is not None:
+        each = sum((rows.stop - rows.start) * (which.stop - which.start) for rows, which in tiles)
+        at_once = min(at_once, held // max(1, each))
+    samples = max(1, at_once // heads)
+    some = heads if source.together else max(1, min(heads, at_once))
+    some = -(-heads // -(-heads // some))  # as many in the last as in the others
     for sample in range(0, batch, samples):
         for head in range(0, heads, some):
-            for key in range(0, length, keys):
-                which = slice(key, min(length, key + keys))
-                rows = mask.rows_of(which)
-                if rows.start < rows.stop:
-                    yield Part(
-                        slice(sample, min(batch, sample + samples)),
-                        slice(head, min(heads, head + some)),
-                        rows,
-                        which,
-                    )
+            for rows, which in tiles:
+                yield Part(
+                    slice(sample, min(batch, sample + samples)),
+                    slice(head, min(heads, head + some)),
+                    rows,
+                    which,
+                )

@@ -5,13 +5,12 @@ in turn (Halko, Martinsson & Tropp 2011, sec. 4.5), its vectors kept apart betwe
 (Fukaya et al. 2020) in float64: in float32 it breaks down where a head looks at one key only.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from audit.numerics import singular_values
 from audit.patterns import TILE, Mask, Part, Source
@@ -31,15 +30,17 @@ FLAT = 0.97  # of the second value: where the last of the block is nearly as lar
 EXACT = 512  # queries or keys up to which such patterns are decomposed; beyond, their values are within 1%
 SMALL_REST = 1e-3  # of the energy: less is lost when the first value is taken from the whole
 ROWS = 256  # of a block
-HELD = 2**22  # entries of patterns kept between rounds: 16 MB in float32; larger ones are made again
+HELD = 5 * 2**20  # entries of patterns kept between rounds: 20 MB in float32; larger ones are made again
 SHIFT = (
     1e-13  # of the sum of squares of a block: above what float64 loses, far below what float32 can tell apart
 )
 TINY = 1e-30
 DEPENDENT = 1e-6  # square of the length below which a direction is what rounding left where there is no more
+ORTHONORMAL = 1e-4  # products of vectors off by less are put right by a series, to 1e-7
 SHORT = 64  # queries or keys: up to here all singular values cost less
 
-Blocks = Callable[[], Iterable[tuple[slice, slice, Tensor]]]  # rows, keys, [matrix, row, key]
+Block = tuple[slice, slice, Tensor]  # rows, keys, [matrix, row, key]
+Blocks = Callable[[], Iterable[Block]]  # together all that is not 0
 
 
 class Spectrum(NamedTuple):
@@ -48,6 +49,13 @@ class Spectrum(NamedTuple):
     values: Tensor  # the leading singular values, largest first, [batch, head, value]
     energy: Tensor  # sum of the squares of all of them, [batch, head]
     rest: Tensor  # of all but the first
+
+    @classmethod
+    def joined(cls, parts: Sequence["Spectrum"], shape: Sequence[int]) -> "Spectrum":
+        """Of all heads of all samples of a pattern of that shape, from those of some after each other."""
+        values, energy, rest = (torch.cat(each) for each in zip(*parts, strict=True))
+        batch, heads = shape[:2]
+        return cls(values.view(batch, heads, -1), energy.view(batch, heads), rest.view(batch, heads))
 
 
 def spectrum(source: Source, mask: Mask, energy: Tensor) -> Spectrum:
@@ -59,8 +67,7 @@ def spectrum(source: Source, mask: Mask, energy: Tensor) -> Spectrum:
         for sample in range(0, batch, samples)
         for head in range(0, heads, some)
     ]
-    values, energy, rest = (torch.cat([each[part] for each in found]) for part in range(3))
-    return Spectrum(values.view(batch, heads, -1), energy.view(batch, heads), rest.view(batch, heads))
+    return Spectrum.joined(found, source.shape)
 
 
 def _group(source: Source) -> tuple[int, int]:
@@ -83,18 +90,22 @@ def _spectrum(source: Source, mask: Mask, energy: Tensor, samples: slice, heads:
             seen = slice(0, min(rows.stop, keys) if mask.causal else keys)
             yield rows, seen, source.tile(Part(*where, rows, seen), mask).pattern.flatten(0, 1)
 
-    if min(queries, keys) <= SHORT:
-        values = singular_values(_whole(blocks, keys))
-        squares = values.square()
-        return Spectrum(values, squares.sum(-1), squares[..., 1:].sum(-1))
     total = energy[where].flatten()
-    if len(total) * queries * keys > HELD:
-        return leading(blocks, total, queries, keys)
-    return leading(_Held(list(blocks())), total, queries, keys)
+    fits = len(total) * queries * keys <= HELD
+    return decompose(Held(list(blocks())) if fits else blocks, total, queries, keys)
+
+
+def decompose(blocks: Blocks, energy: Tensor, rows: int, columns: int) -> Spectrum:
+    """The spectrum of matrices given by their blocks and the sum of their squares, float64 [matrix]."""
+    if min(rows, columns) > SHORT:
+        return leading(blocks, energy, rows, columns)
+    values = singular_values(_whole(blocks, rows, columns))
+    squares = values.square()
+    return Spectrum(values, squares.sum(-1), squares[..., 1:].sum(-1))
 
 
 def leading(blocks: Blocks, energy: Tensor, rows: int, columns: int) -> Spectrum:
-    """The spectrum of matrices given by their rows and the sum of their squares, float64 [matrix]."""
+    """The spectrum of matrices given by their blocks and the sum of their squares, float64 [matrix]."""
     values = energy.new_full((len(energy), VECTORS), torch.nan)
     rest = energy.clone()
     open_ = energy.isfinite().nonzero().flatten()
@@ -111,22 +122,20 @@ def leading(blocks: Blocks, energy: Tensor, rows: int, columns: int) -> Spectrum
         go_on = found.open.nonzero().flatten()
         open_, right, some = open_[go_on], found.right[go_on, :, :width], _only(some, go_on)
     if len(open_) and min(rows, columns) <= EXACT:
-        values[open_] = singular_values(_whole(some, columns))[:, :VECTORS]
+        values[open_] = singular_values(_whole(some, rows, columns))[:, :VECTORS]
         rest[open_] = energy[open_] - values[open_, 0].square()
     return Spectrum(values, energy, rest)
 
 
 def _only(blocks: Blocks, which: Tensor) -> Blocks:
     """The blocks of some of the matrices; copied once where they are held."""
-    if isinstance(blocks, _Held):
-        return _Held(
-            [(rows, keys, block[which]) for rows, keys, block in blocks.blocks] if len(which) else []
-        )
+    if isinstance(blocks, Held):
+        return Held([(rows, keys, block[which]) for rows, keys, block in blocks.blocks] if len(which) else [])
     return lambda: ((rows, keys, block[which]) for rows, keys, block in blocks())
 
 
 @dataclass(frozen=True)
-class _Held:
+class Held:
     """Blocks in memory."""
 
     blocks: list[tuple[slice, slice, Tensor]]
@@ -196,8 +205,7 @@ def _krylov(blocks: Blocks, right: Tensor, rows: int, steps: int) -> tuple[Tenso
 
 def _ritz(blocks: Blocks, right: Tensor, times: Tensor) -> _Ritz:
     """Singular values and vectors within the space of `right`, and how far they are off from one more product."""
-    sizes, own = torch.linalg.eigh(_gram(right))
-    own = own * torch.where(sizes > DEPENDENT, sizes.rsqrt(), 0.0)[..., None, :]
+    own = _whitening(_gram(right))
     squares, turn = torch.linalg.eigh(own.mT @ _gram(times) @ own)
     squares, turn = squares[..., -VECTORS:].flip(-1), turn[..., -VECTORS:].flip(-1)  # largest first
     turn = own @ turn
@@ -207,6 +215,20 @@ def _ritz(blocks: Blocks, right: Tensor, times: Tensor) -> _Ritz:
     away = _back(blocks, left, right.shape[1]).double() - right[..., :2].double() * values[:, None, :2]
     error = torch.linalg.vector_norm(away, dim=-2)
     return _Ritz(values, error, (left[..., 0].double(), right[..., 0].double()), right)
+
+
+def _whitening(products: Tensor) -> Tensor:
+    """What makes vectors with these products orthonormal, and 0 of those that there are not."""
+    one = torch.eye(products.shape[-1], dtype=products.dtype, device=products.device)
+    off = products - one
+    found = (
+        one - off / 2 + 3 / 8 * (off @ off)
+    )  # of (1 + off)^(-1/2); a decomposition takes ten times as long
+    far = off.abs().amax((-2, -1)) > ORTHONORMAL
+    if bool(far.any()):
+        sizes, own = torch.linalg.eigh(products[far])
+        found[far] = own * torch.where(sizes > DEPENDENT, sizes.rsqrt(), 0.0)[..., None, :]
+    return found
 
 
 def _apart(vectors: Tensor) -> Tensor:
@@ -231,9 +253,9 @@ def _gram(vectors: Tensor) -> Tensor:
 
 def _times(blocks: Blocks, right: Tensor, rows: int) -> Tensor:
     """The matrices times [matrix, column, vector]."""
-    product = right.new_empty(len(right), right.shape[-1], rows)
+    product = right.new_zeros(len(right), right.shape[-1], rows)
     for some, keys, block in blocks():
-        product[..., some] = right[:, keys].mT @ block.mT
+        product[..., some].add_(right[:, keys].mT @ block.mT)
     return product.mT
 
 
@@ -241,11 +263,14 @@ def _back(blocks: Blocks, left: Tensor, columns: int) -> Tensor:
     """Their transposes times [matrix, row, vector]."""
     total = left.new_zeros(len(left), left.shape[-1], columns)
     for rows, keys, block in blocks():
-        total[..., keys] += left[:, rows].mT @ block  # the other way round it takes twice as long
+        total[..., keys].add_(left[:, rows].mT @ block)  # the other way round it takes twice as long
     return total.mT
 
 
-def _whole(blocks: Blocks, columns: int) -> Tensor:
+def _whole(blocks: Blocks, rows: int, columns: int) -> Tensor:
     """The matrices themselves, [matrix, row, column]."""
-    parts = [pad(block, (0, columns - block.shape[-1])) for _, _, block in blocks()]
-    return torch.cat(parts, 1)
+    parts = list(blocks())
+    whole = parts[0][2].new_zeros(len(parts[0][2]), rows, columns)
+    for some, keys, block in parts:
+        whole[:, some, keys] = block
+    return whole

@@ -108,7 +108,7 @@ def test_small_tiles_add_up_to_the_same(case: dict[str, Any], monkeypatch: pytes
     whole = made(**case)
     monkeypatch.setattr(audit.patterns, "TILE", 3000)
     cut = replace(whole)
-    monkeypatch.setattr("audit.gathering.parts", lambda *given: parts(*given, keys=11))
+    monkeypatch.setattr("audit.gathering.parts", lambda *given, **more: parts(*given, keys=11, **more))
 
     assert len(list(parts(cut.source, cut.mask, keys=11))) > 12
     for name, expected in whole.sums._asdict().items():

@@ -1,6 +1,5 @@
 """Stable rank of the tokens that leave a block, sink tokens left out."""
 
-import torch
 from torch import Tensor
 
 from audit.definitions import Metric
@@ -10,8 +9,7 @@ from audit.observations import ResidualObservation
 
 def token_stable_rank_without_sink(observation: ResidualObservation) -> Tensor:
     """Stable rank of the Gram matrix of the tokens that are no sink of the layer, rank [batch]."""
-    kept = (observation.tokens & ~observation.sinks)[..., None]
-    energy = singular_values(torch.where(kept, observation.after.double(), 0.0)).square()
+    energy = singular_values(observation.only(observation.tokens & ~observation.sinks)).square()
     return (energy / energy[..., :1]).square().sum(-1)
 
 
