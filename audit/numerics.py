@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 RESOLUTION = 1e-7  # singular values below this share of the largest are rounding of the Gram matrix
+WORKED_ON = 2**20  # numbers of a batch made float64 at once: 8 MB
 CHUNK = 2**19  # float64 entries a thread works on at once: 4 MB, or one matrix
 
 
@@ -21,6 +22,12 @@ def rounded(value: float, digits: int = 6) -> float | None:
 def undefined(like: Tensor, *shape: int) -> Tensor:
     """A float64 tensor of NaN of that shape, on the device of `like`."""
     return like.new_full(shape, math.nan, dtype=torch.float64)
+
+
+def some(samples: int, size: int) -> Iterator[slice]:
+    """As many samples of that many numbers as are worked on at once, in order."""
+    count = max(1, WORKED_ON // max(1, size))
+    return (slice(start, min(start + count, samples)) for start in range(0, samples, count))
 
 
 def masked_mean(values: Tensor, mask: Tensor, dim: int | tuple[int, ...]) -> Tensor:
@@ -70,13 +77,21 @@ def _one_thread() -> Iterator[None]:
 
 def _spectrum(matrices: Tensor) -> Tensor:
     """Singular values, float64, of a stack [n, rows, columns] small enough to be worked on at once."""
-    matrices = matrices.double()
-    rows, columns = matrices.shape[-2:]
-    gram = matrices @ matrices.mT if rows <= columns else matrices.mT @ matrices
+    gram = _gram(matrices if matrices.shape[-2] > matrices.shape[-1] else matrices.mT)
     finite = gram.isfinite().all(-1).all(-1)[:, None]
     values = torch.linalg.eigvalsh(torch.where(finite[..., None], gram, 0.0)).flip(-1).clamp_min(0.0).sqrt()
     values = torch.where(values < RESOLUTION * values[:, :1], 0.0, values)
     return torch.where(finite, values, math.nan)
+
+
+def _gram(matrices: Tensor) -> Tensor:
+    """Products of the columns in float64, made of some rows at a time."""
+    columns = matrices.shape[-1]
+    gram = matrices.new_zeros(len(matrices), columns, columns, dtype=torch.float64)
+    for part in torch.split(matrices, max(1, CHUNK // (2 * len(matrices) * columns)), 1):
+        wide = part.double()
+        gram.baddbmm_(wide.mT, wide)
+    return gram
 
 
 def mean_cosine(left: Tensor, right: Tensor, mask: Tensor) -> Tensor:

@@ -20,7 +20,6 @@ from audit.spectra import Spectrum, spectrum
 Part = Literal["query", "key", "value", "output", "mlp"]
 PARTS: tuple[Part, ...] = get_args(Part)  # the matrices of a block, by what they make
 
-WORKED_ON = 2**20  # numbers of a residual stream made float64 at once: 8 MB
 SINK_MASS = 0.3  # Gu et al. (ICLR 2025): a key is a sink of a head that gives it more than this, on average
 SINK_ROWS = 8  # fewer rows cannot tell a sink from a token that looks at itself at the end of a causal sample
 SINK_HEADS = 0.25  # share of the layer's heads that makes an ordinary token a sink of the layer
@@ -246,12 +245,10 @@ class ResidualObservation:
     def apart(self) -> Iterator[tuple[slice, "ResidualObservation"]]:
         """A few samples at a time, so that what is made of their tokens in float64 stays small."""
         batch, tokens, width = self.after.shape
-        count = max(1, WORKED_ON // (tokens * width))
         own = {field.name: getattr(self, field.name) for field in fields(self)}
-        for start in range(0, batch, count):
-            at = slice(start, min(start + count, batch))
-            some: Any = {name: value[at] for name, value in own.items() if isinstance(value, Tensor)}
-            yield at, replace(self, **some)
+        for at in numerics.some(batch, tokens * width):
+            part: Any = {name: value[at] for name, value in own.items() if isinstance(value, Tensor)}
+            yield at, replace(self, **part)
 
     @cached_property
     def entering(self) -> Tensor:

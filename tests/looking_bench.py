@@ -67,8 +67,9 @@ def _timing(what: str, value: int) -> Timing:
         shape = {what: value} if what != "samples" else {}
         path = gpt2_shaped(Path(folder), **shape)
         count = value if what == "samples" else 16
-        (timing,) = compare(path, lengths=(256,), cases=("everything",), rounds=2, count=count)
-    return timing
+        return Comparison.of_rounds(
+            compare(path, lengths=(256,), cases=("everything",), rounds=2, count=count)
+        ).timings[0]
 
 
 def rows(found: Comparison) -> Iterator[Row]:
@@ -96,7 +97,7 @@ def main() -> int:
             "12 layers like GPT-2's": gpt2_shaped(Path(folder)),
         }
         for name, path in subjects.items():
-            found = Comparison(tuple(compare(path, lengths=LENGTHS)))
+            found = Comparison.of_rounds(compare(path, lengths=LENGTHS))
             print(f"\n{name}: time / memory over a plain pass\n")
             print("| case | " + " | ".join(f"T={t}" for t in LENGTHS) + " | grows as T^ |")
             print("|---|" + "---|" * (len(LENGTHS) + 1))

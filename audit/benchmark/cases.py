@@ -8,8 +8,8 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any, Final
 
 import torch
@@ -48,7 +48,6 @@ def plain(loaded: LoadedModel) -> Look:
 
 def ours(loaded: LoadedModel, *, spectra: float) -> Look:
     """Every metric of depth quick, with spectra of that share of the samples."""
-    keep_freed()
     model, layers = loaded.model, survey(loaded.model)
     metrics = [m for m in catalog.metrics().values() if "quick" in m.depths and isinstance(m, Metric)]
 
@@ -78,11 +77,11 @@ def eager(loaded: LoadedModel, *, svd: bool) -> Look:
     return look
 
 
+AUDITS: Final = {"without_spectra": 0.0, "default": 0.5, "everything": 1.0}  # shares; 16 of 32 is the default
+
 CASES: Final[Mapping[str, Callable[[LoadedModel], Look]]] = {
     "plain": plain,
-    "without_spectra": lambda loaded: ours(loaded, spectra=0.0),
-    "default": lambda loaded: ours(loaded, spectra=0.5),  # 16 of 32 samples
-    "everything": lambda loaded: ours(loaded, spectra=1.0),
+    **{name: partial(ours, spectra=share) for name, share in AUDITS.items()},
     "eager": lambda loaded: eager(loaded, svd=False),
     "eager_svd": lambda loaded: eager(loaded, svd=True),
 }
@@ -101,28 +100,27 @@ def batches_of(model: PreTrainedModel, tokens: int, rows: int) -> list[Batch]:
     ]
 
 
-def measured(look: Look, batches: Sequence[Batch], rounds: int) -> dict[str, Any]:
-    """Median of the seconds it takes, and the most memory beyond what was held before, in bytes."""
-    seconds, most = [], []
-    for _ in range(rounds):
-        trim()  # what the round before left free would not count
-        with peak_beyond() as peak:
-            start = time.perf_counter()
-            look(batches)
-            seconds.append(time.perf_counter() - start)
-        most.append(peak.bytes)
-    return {"seconds": median(seconds), "bytes": max(most)}
+def measured(look: Look, batches: Sequence[Batch]) -> dict[str, Any]:
+    """The seconds it takes, and the most memory beyond what was held before, in bytes; after one batch to warm up."""
+    look(batches[:1])
+    trim()  # what it left free would not count
+    with peak_beyond() as peak:
+        start = time.perf_counter()
+        look(batches)
+        seconds = time.perf_counter() - start
+    return {"seconds": seconds, "bytes": peak.bytes}
 
 
 def main() -> int:
-    """Measure one case at each length; arguments: case, checkpoint, rounds, and LENGTHxSAMPLES of each."""
-    case, checkpoint, rounds, *sizes = sys.argv[1:]
+    """Measure one case at each length; arguments: case, checkpoint, and LENGTHxSAMPLES of each."""
+    case, checkpoint, *sizes = sys.argv[1:]
+    if case in AUDITS:
+        keep_freed()  # as an audit does, before anything is loaded
     loaded = load_model(open_checkpoint(Path(checkpoint)))
     look = CASES[case](loaded)
-    look(batches_of(loaded.model, 32, 1))  # what is imported and made ready on first use
     for size in sizes:
         tokens, rows = map(int, size.split("x"))
-        found = measured(look, batches_of(loaded.model, tokens, rows), int(rounds))
+        found = measured(look, batches_of(loaded.model, tokens, rows))
         sys.stdout.write(json.dumps({"case": case, "tokens": tokens, "samples": rows, **found}) + "\n")
         sys.stdout.flush()
     return 0

@@ -1,11 +1,16 @@
-"""Runs every case in a process of its own and sets them side by side, as ratios to the plain pass of the same run."""
+"""Runs every case in processes of its own and sets them side by side, as ratios to the plain pass of the same run.
+
+Two processes that do the same may differ by a tenth for as long as they live, by where their memory came to lie: a
+round starts all of them anew, and the cases take turns.
+"""
 
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -17,7 +22,7 @@ LONGEST: Final = {
     "eager": 2048,
     "eager_svd": 1024,
 }  # samples a case is given: beyond, it takes minutes or all memory
-SLOW: Final = "eager_svd"  # measured once, on one sample
+SLOW: Final = "eager_svd"  # run in the first round alone, on one sample
 NAMES: Final = {
     "plain": "plain forward pass, SDPA",
     "without_spectra": "audit without spectra",
@@ -34,7 +39,7 @@ class Timing(NamedTuple):
     case: str
     tokens: int
     samples: int
-    seconds: float  # median
+    seconds: float
     bytes: int  # most memory beyond the weights
 
 
@@ -48,7 +53,22 @@ class Growth(NamedTuple):
 class Comparison(NamedTuple):
     """All cases on one checkpoint."""
 
-    timings: tuple[Timing, ...]
+    timings: tuple[Timing, ...]  # one of each
+
+    @classmethod
+    def of_rounds(cls, timings: Iterable[Timing]) -> "Comparison":
+        """Medians of what each case took at each length."""
+        runs: dict[tuple[str, int], list[Timing]] = {}
+        for timing in timings:
+            runs.setdefault((timing.case, timing.tokens), []).append(timing)
+        return cls(
+            tuple(
+                some[0]._replace(
+                    seconds=median(t.seconds for t in some), bytes=round(median(t.bytes for t in some))
+                )
+                for some in runs.values()
+            )
+        )
 
     def of(self, case: str, tokens: int) -> Timing | None:
         """One case at one length, if it was run."""
@@ -88,7 +108,7 @@ def compare(
     rounds: int = 3,
     count: int | None = None,
 ) -> Iterator[Timing]:
-    """Every case at every length, each case in a process of its own, as they are done.
+    """Every case at every length, each case in a process of its own, as they are done; in every round again.
 
     `count` samples are fed of each length, or as many as make 4,096 tokens.
 
@@ -96,28 +116,20 @@ def compare(
         UnusableInput: the checkpoint cannot be audited.
         MachineFault: a case died.
     """
-    for case in cases:
-        # decomposing every pattern is slow and alike for all samples: one of them stands for the rest
-        sizes = [
-            f"{tokens}x{1 if case == SLOW else count or samples(tokens)}"
-            for tokens in sorted(lengths)
-            if tokens <= LONGEST.get(case, tokens)
-        ]
-        if sizes:
-            yield from _timings(case, checkpoint, sizes, 1 if case == SLOW else rounds)
+    for round_ in range(rounds):
+        for case in cases:
+            # decomposing every pattern is slow and alike for all samples: one of them stands for the rest
+            sizes = [
+                f"{tokens}x{1 if case == SLOW else count or samples(tokens)}"
+                for tokens in sorted(lengths)
+                if tokens <= LONGEST.get(case, tokens)
+            ]
+            if sizes and not (case == SLOW and round_):
+                yield from _timings(case, checkpoint, sizes)
 
 
-def _timings(case: str, checkpoint: Path, sizes: Sequence[str], rounds: int) -> Iterator[Timing]:
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "audit.benchmark.cases",
-        case,
-        str(checkpoint),
-        str(rounds),
-        *sizes,
-    ]
+def _timings(case: str, checkpoint: Path, sizes: Sequence[str]) -> Iterator[Timing]:
+    command = [sys.executable, "-P", "-m", "audit.benchmark.cases", case, str(checkpoint), *sizes]
     with subprocess.Popen(  # noqa: S603 - ourselves
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment()
     ) as child:

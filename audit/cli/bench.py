@@ -35,7 +35,7 @@ from audit.errors import UnusableInput
     type=click.IntRange(1, 99),
     default=3,
     show_default=True,
-    help="Runs, of which the median counts.",
+    help="Processes of each case, in turns; the median counts.",
 )
 @click.option(
     "--samples",
@@ -52,7 +52,7 @@ def bench(
     samples: int | None,
     as_json: bool,
 ) -> int:
-    """Compare ways to look at CHECKPOINT's attention, each in a process of its own, on the same random tokens.
+    """Compare ways to look at CHECKPOINT's attention, each in processes of its own, on the same random tokens.
 
     Times and memory are ratios to a plain forward pass in the same run; memory is what is needed beyond the weights.
     """
@@ -63,7 +63,7 @@ def bench(
     for timing in compare(checkpoint, lengths=lengths, cases=wanted, rounds=rounds, count=samples):
         timings.append(timing)
         click.echo(f"{timing.case} {timing.tokens} tokens: {timing.seconds:.2f} s", err=True)
-    found = Comparison(tuple(timings))
+    found = Comparison.of_rounds(timings)
     if as_json:
         sys.stdout.buffer.write(msgspec.json.encode(_plain(found, wanted)) + b"\n")
     else:

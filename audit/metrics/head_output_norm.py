@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from audit.definitions import Metric
-from audit.numerics import masked_mean
+from audit.numerics import masked_mean, some
 from audit.observations import AttentionObservation
 
 
@@ -15,7 +15,13 @@ def head_output_norm(observation: AttentionObservation) -> Tensor:
     """
     if observation.head_output is None:
         return observation.undefined
-    norms = torch.linalg.vector_norm(observation.head_output.double(), dim=-1)
+    outputs = observation.head_output
+    norms = torch.cat(
+        [
+            torch.linalg.vector_norm(outputs[at].double(), dim=-1)
+            for at in some(len(outputs), outputs[0].numel())
+        ]
+    )
     heads = masked_mean(norms, observation.queries[:, None], -1)
     layer = heads.mean(-1, keepdim=True)
     return torch.where(layer == 0, 0.0, heads / layer)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from audit.definitions import Metric
-from audit.numerics import masked_mean
+from audit.numerics import masked_mean, some
 from audit.observations import AttentionObservation
 
 
@@ -19,11 +19,18 @@ def mixing_ratio(observation: AttentionObservation) -> Tensor:
     heads = observation.shape[1]
     if heads % value.shape[1] or value.shape[-2:] != output.shape[-2:]:
         return observation.undefined
-    values = value.double().repeat_interleave(heads // value.shape[1], 1)
-    own = observation.sums.own[..., None] * values
-    others = torch.linalg.vector_norm(output.double() - own, dim=-1)
-    total = others + torch.linalg.vector_norm(own, dim=-1)
+    weight, times = observation.sums.own[..., None], heads // value.shape[1]
+    found = [_mixed(weight[at], value[at], output[at], times) for at in some(len(output), output[0].numel())]
+    others, total = (torch.cat(each) for each in zip(*found, strict=True))
     return masked_mean(others / total, observation.queries[:, None] & (total != 0), -1)
+
+
+def _mixed(weight: Tensor, value: Tensor, output: Tensor, times: int) -> tuple[Tensor, Tensor]:
+    """What comes from others, and that with what is own, float64 [batch, head, query]."""
+    own = value.double().repeat_interleave(times, 1).mul_(weight)
+    size = torch.linalg.vector_norm(own, dim=-1)
+    others = torch.linalg.vector_norm(own.sub_(output), dim=-1)
+    return others, others + size
 
 
 METRIC = Metric(

@@ -10,7 +10,10 @@ _ARENA_MAX: Final = -8  # heaps, of which threads would have one each
 
 
 def keep_freed() -> None:
-    """Have it kept for the next buffer: the system gives fresh pages zeroed, at the price of filling them twice."""
+    """Have it kept for the next buffer: the system gives fresh pages zeroed, at the price of filling them twice.
+
+    To be called before threads start: each would keep to a heap of its own, and hold there what it no longer needs.
+    """
     _set({_ARENA_MAX: 1, _MMAP_THRESHOLD: 2**30, _TRIM_THRESHOLD: 2**30})
 
 
