@@ -3,6 +3,7 @@
 They take memory with the length of a sample where a table of all pairs takes it with the square.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -53,10 +54,12 @@ class Band(Mask):
         change.scatter_add_(1, first, torch.ones_like(first)).scatter_add_(1, stop, -torch.ones_like(stop))
         return change.cumsum(-1)[:, None, : self.keys]
 
-    def along(self, offset: int) -> Tensor:
-        """Number of rows that see the key at `offset` from themselves, int64 [batch, 1]."""
-        key = torch.arange(self.real.shape[1], device=self.real.device) + offset
-        return ((self._real.first <= key) & (key < self._real.stop)).sum(-1, keepdim=True)
+    def along(self, offsets: Sequence[int]) -> Tensor:
+        """Number of rows that see the key at each offset from themselves, int64 [batch, 1, offset]."""
+        key = torch.arange(self.real.shape[1], device=self.real.device)
+        key = key + torch.tensor(offsets, device=key.device)[:, None]
+        first, stop = (each[:, None] for each in self._real)
+        return ((first <= key) & (key < stop)).sum(-1)[:, None]
 
     def seeing(self, at: Tensor) -> Tensor:
         """Which rows see the key of each (sample, head, key) in `at` [column, 3], bool [column, query]."""

@@ -102,7 +102,9 @@ class Sums:
 def _summed(parts: Mapping[str, Tensor]) -> tuple[int, Share]:
     """How many samples of a batch are finite, and the sum of their parts."""
     finite = torch.stack([part.isfinite().reshape(len(part), -1).all(1) for part in parts.values()]).all(0)
-    return int(finite.sum()), {name: part[finite].double().sum(0).cpu() for name, part in parts.items()}
+    if not bool(finite.all()):
+        parts = {name: part[finite] for name, part in parts.items()}
+    return int(finite.sum()), {name: part.double().sum(0).cpu() for name, part in parts.items()}
 
 
 def _numbers(value: float | list[float | None] | None) -> bool:

@@ -57,10 +57,12 @@ def singular_values(matrices: Tensor) -> Tensor:
     than `RESOLUTION` times the largest is returned as 0. A matrix that is not finite has NaN for all.
     """
     stack = matrices.reshape(-1, *matrices.shape[-2:])
-    threads = torch.get_num_threads() if stack.device.type == "cpu" else 1
-    size = max(1, min(CHUNK // max(1, stack[:1].numel()), -(-len(stack) // threads)))
-    with _one_thread(), ThreadPoolExecutor(threads) as pool:
-        values = torch.cat(list(pool.map(_spectrum, torch.split(stack, size))))
+    shares = torch.chunk(stack, torch.get_num_threads() if stack.device.type == "cpu" else 1)
+    with _one_thread(), ThreadPoolExecutor(len(shares)) as pool:
+        later = [
+            pool.submit(_spectra, share) for share in shares[1:]
+        ]  # a thread less to start: the first is ours
+        values = torch.cat([_spectra(shares[0]), *(each.result() for each in later)])
     return values.reshape(*matrices.shape[:-2], -1)
 
 
@@ -73,6 +75,12 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def _spectra(matrices: Tensor) -> Tensor:
+    """Singular values, float64, of a stack [n, rows, columns]."""
+    size = max(1, CHUNK // max(1, matrices[:1].numel()))
+    return torch.cat([_spectrum(some) for some in torch.split(matrices, size)])
 
 
 def _spectrum(matrices: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 Either gives one tile of a pattern at a time, so that reading a layer never needs more than that in memory.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -73,13 +73,16 @@ class Mask:
         found = (rows - keys).clamp_min(0) if self.causal else torch.full_like(keys, rows)
         return found.expand(len(self.real), 1, -1)
 
-    def along(self, offset: int) -> Tensor:
-        """Number of rows that see the key at `offset` from themselves, int64 [batch, head or 1]."""
+    def along(self, offsets: Sequence[int]) -> Tensor:
+        """Number of rows that see the key at each offset from themselves, int64 [batch, head or 1, offset]."""
         if not self._plain:
-            return self.every.diagonal(offset, -2, -1).sum(-1)
+            return torch.stack([self.every.diagonal(offset, -2, -1).sum(-1) for offset in offsets], -1)
         rows = self.real.shape[1]
-        pairs = 0 if self.causal and offset > 0 else min(rows, self.keys - offset) - max(0, -offset)
-        return torch.full((len(self.real), 1), max(0, pairs), device=self.real.device)
+        pairs = [
+            0 if self.causal and offset > 0 else max(0, min(rows, self.keys - offset) - max(0, -offset))
+            for offset in offsets
+        ]
+        return torch.tensor(pairs, device=self.real.device).expand(len(self.real), 1, -1)
 
     def seeing(self, at: Tensor) -> Tensor:
         """Which rows see the key of each (sample, head, key) in `at` [column, 3], bool [column, query]."""
@@ -233,15 +236,18 @@ class Recomputed:
         batch, heads, _, keys = self.shape
         index = which[:, None, :].expand(-1, heads, -1)
         query = self.query.gather(2, index[..., None].expand(-1, -1, -1, self.query.shape[-1]))
-        scores = (query.float() * self.scale) @ self._key(slice(0, batch), slice(0, heads), slice(0, keys)).mT
+        shared = self.key.shape[1]  # heads that share keys are one head with more rows
+        query = (query.float() * self.scale).unflatten(1, (shared, -1)).flatten(2, 3)
+        scores: Tensor = (query @ self.key.float().mT).reshape(batch, heads, -1, keys)
+        scores = scores - self.normaliser.gather(2, index).float()[..., None]
         if self.added is not None:
             added = self.added.expand(batch, -1, -1, -1)
             rows = which[:, None, :, None].expand(-1, added.shape[1], -1, keys)
-            scores = scores + added.gather(2, rows)
-        elif self.causal:
-            after = torch.arange(keys, device=which.device) > which[..., None]
-            scores = scores.masked_fill(after[:, None], -torch.inf)
-        return (scores - self.normaliser.gather(2, index).float()[..., None]).exp()
+            return scores.add_(added.gather(2, rows)).exp_()
+        if not self.causal:
+            return scores.exp_()
+        after = (torch.arange(keys, device=which.device) > which[..., None])[:, None]
+        return scores.masked_fill_(after, 0.0).exp_().masked_fill_(after, 0.0)  # exp(-inf) takes long
 
     def _scores(self, part: Part) -> Tensor:
         key = self._key(part.samples, part.heads, part.keys) * self.scale  # a tile has fewer keys than rows

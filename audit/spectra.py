@@ -20,7 +20,7 @@ RELIABLE = 8  # of them: the others only quicken these
 LONG = (
     256  # queries or keys beyond which a product costs more than a decomposition of all that was multiplied
 )
-ROUNDS = 3  # of products with short matrices before a decomposition
+ROUNDS = 4  # of products with short matrices before a decomposition
 FEW = 8  # vectors at once, and
 STEPS = 5  # steps of the space that products with long ones build
 TIMES = 4  # that those which need more go on from what was found

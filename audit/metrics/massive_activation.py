@@ -15,7 +15,11 @@ def massive_activation(observation: ResidualObservation) -> Tensor:
 
     NaN where the median is 0: there is no ordinary size then to compare with.
     """
-    found = [_ratio(sample[real]) for sample, real in zip(observation.after, observation.tokens, strict=True)]
+    every = bool(observation.tokens.all())
+    found = [
+        _ratio(sample if every else sample[real])
+        for sample, real in zip(observation.after, observation.tokens, strict=True)
+    ]
     return torch.tensor(found, dtype=torch.float64, device=observation.after.device)
 
 

@@ -17,13 +17,10 @@ def offset_mass(observation: AttentionObservation) -> Tensor:
     """
     if not observation.same_tokens:
         return observation.undefined
-    rows = (observation.visible_keys > 0).sum(-1)
-    means = []
-    for place, offset in enumerate(range(-NEAR, NEAR + 1)):
-        count = observation.mask.along(offset)
-        mean = observation.sums.offsets[..., place] / count
-        means.append(torch.where((count > 0) & (2 * count >= rows), mean, 0.0))
-    return torch.stack(means).amax(0)
+    rows = (observation.visible_keys > 0).sum(-1, keepdim=True)
+    count = observation.mask.along(range(-NEAR, NEAR + 1))
+    means = observation.sums.offsets / count
+    return torch.where((count > 0) & (2 * count >= rows), means, 0.0).amax(-1)
 
 
 METRIC = Metric(
