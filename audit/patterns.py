@@ -237,7 +237,7 @@ class Recomputed:
         index = which[:, None, :].expand(-1, heads, -1)
         query = self.query.gather(2, index[..., None].expand(-1, -1, -1, self.query.shape[-1]))
         shared = self.key.shape[1]  # heads that share keys are one head with more rows
-        query = (query.float() * self.scale).unflatten(1, (shared, -1)).flatten(2, 3)
+        query = (query.float() * self.scale).reshape(batch, shared, -1, query.shape[-1])
         scores: Tensor = (query @ self.key.float().mT).reshape(batch, heads, -1, keys)
         scores = scores - self.normaliser.gather(2, index).float()[..., None]
         if self.added is not None:
