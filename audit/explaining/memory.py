@@ -7,6 +7,8 @@ from typing import Final, NamedTuple
 
 import psutil
 
+from audit.models.allocator import RARE
+
 CGROUPS: Final = Path("/sys/fs/cgroup")
 _OWN: Final = Path("/proc/self/cgroup")
 
@@ -71,13 +73,15 @@ def _kept(build: Build, fed: Fed) -> int:
 
 
 def _asked(build: Build, fed: Fed) -> int:
-    """Two sets of logits, one unchanged and one not, and what is asked of them."""
+    """Two sets of logits, one unchanged and one not, what is asked of them, and a third where their place is kept."""
     tokens = fed.rows * fed.tokens
     read = STREAMS * tokens * build.hidden * build.bytes
     share = ASKED.get(build.task)
     if share is None:
         return read
-    return read + tokens * build.vocabulary * (2 * build.bytes + round(share * DOUBLED))
+    logits = tokens * build.vocabulary
+    sets = 2 if logits * build.bytes >= RARE else 3
+    return read + logits * (sets * build.bytes + round(share * DOUBLED))
 
 
 def resident() -> int:

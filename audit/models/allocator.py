@@ -8,13 +8,15 @@ _TRIM_THRESHOLD: Final = -1  # bytes at the end of the heap that are kept
 _MMAP_THRESHOLD: Final = -3  # bytes from which a buffer is mapped by itself, and unmapped when it is freed
 _ARENA_MAX: Final = -8  # heaps, of which threads would have one each
 
+RARE: Final = 2**28  # bytes of a buffer, as of many logits, that is given back: holes of that size add up
+
 
 def keep_freed() -> None:
     """Have it kept for the next buffer: the system gives fresh pages zeroed, at the price of filling them twice.
 
     To be called before threads start: each would keep to a heap of its own, and hold there what it no longer needs.
     """
-    _set({_ARENA_MAX: 1, _MMAP_THRESHOLD: 2**30, _TRIM_THRESHOLD: 2**30})
+    _set({_ARENA_MAX: 1, _MMAP_THRESHOLD: RARE, _TRIM_THRESHOLD: 2**30})
 
 
 def give_back_freed() -> None:
