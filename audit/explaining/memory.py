@@ -43,7 +43,7 @@ class Build:
 
 
 def beyond(build: Build, *, texts: Sequence[Fed], sentences: Fed | None, tried: bool) -> int:
-    """Bytes beyond the loaded model, at the peak.
+    """Bytes beyond the loaded model, at the peak: drawing the report comes on top, since what was freed is kept.
 
     Args:
         build: the model.
@@ -54,8 +54,7 @@ def beyond(build: Build, *, texts: Sequence[Fed], sentences: Fed | None, tried: 
     observed = [_pass(build, fed) for fed in texts]
     kept = [_pass(build, fed) + _kept(build, fed) for fed in texts] if tried else []
     asked = [_asked(build, sentences)] if sentences else []
-    report = PAGE + PAGE_PER_HEAD * build.all_heads
-    return max([*kept, *asked, *(each + report for each in observed)], default=report)
+    return max([*kept, *asked, *observed], default=0) + PAGE + PAGE_PER_HEAD * build.all_heads
 
 
 def _pass(build: Build, fed: Fed) -> int:
