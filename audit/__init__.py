@@ -12,7 +12,7 @@ __all__ = ["Audit", "Plan", "audit_checkpoint"]
 
 # Threads of OpenMP that wait for work turn in circles for 10 ms, and take the cores from threads that have some: our
 # eigenproblems take twice as long then. Turns; read when torch is loaded. Whoever set it means it.
-os.environ.setdefault("GOMP_SPINCOUNT", "5000")  # noqa: TID251 - there is no other door
+os.environ.setdefault("GOMP_SPINCOUNT", "5000")  # noqa: TID251 - set, not read; nothing else can tell libgomp
 
 _ROOMS = {"Audit": "audit.results", "Plan": "audit.results", "audit_checkpoint": "audit.auditor"}
 

@@ -55,7 +55,7 @@ def gather(
         mask: what is seen of it.
         strong: the mean mass above which the column of a key is kept as it is.
         witnesses: the least number of rows that must see such a key, [batch].
-        spectral: also decompose it, if the tiles of one head fit into memory.
+        spectral: also decompose it, where the tiles that are made together (of one head at least) can all be kept.
     """
     sums, columns, spectra = _nothing(source), [], []
     pieces = parts(source, mask, held=HELD if spectral else None)

@@ -62,6 +62,7 @@ def singular_values(matrices: Tensor) -> Tensor:
         later = [
             pool.submit(_spectra, share) for share in shares[1:]
         ]  # a thread less to start: the first is ours
+        # the first share is for this thread: one less to start
         values = torch.cat([_spectra(shares[0]), *(each.result() for each in later)])
     return values.reshape(*matrices.shape[:-2], -1)
 
@@ -80,7 +81,7 @@ def _one_thread() -> Iterator[None]:
 def _spectra(matrices: Tensor) -> Tensor:
     """Singular values, float64, of a stack [n, rows, columns]."""
     size = max(1, CHUNK // max(1, matrices[:1].numel()))
-    return torch.cat([_spectrum(some) for some in torch.split(matrices, size)])
+    return torch.cat([_spectrum(part) for part in torch.split(matrices, size)])
 
 
 def _spectrum(matrices: Tensor) -> Tensor:
@@ -96,7 +97,7 @@ def _gram(matrices: Tensor) -> Tensor:
     """Products of the columns in float64, made of some rows at a time."""
     columns = matrices.shape[-1]
     gram = matrices.new_zeros(len(matrices), columns, columns, dtype=torch.float64)
-    for part in torch.split(matrices, max(1, CHUNK // (2 * len(matrices) * columns)), 1):
+    for part in torch.split(matrices, max(1, CHUNK // max(1, 2 * len(matrices) * columns)), 1):
         wide = part.double()
         gram.baddbmm_(wide.mT, wide)
     return gram

@@ -250,7 +250,9 @@ class Recomputed:
         return scores.masked_fill_(after, 0.0).exp_().masked_fill_(after, 0.0)  # exp(-inf) takes long
 
     def _scores(self, part: Part) -> Tensor:
-        key = self._key(part.samples, part.heads, part.keys) * self.scale  # a tile has fewer keys than rows
+        key = (
+            self._key(part.samples, part.heads, part.keys) * self.scale
+        )  # a tile mostly has fewer keys than rows
         scores: Tensor = self.query[part[:3]].float() @ key.mT
         if self.added is not None:
             wide = self.added.expand(*self.shape)
@@ -280,7 +282,7 @@ def parts(source: Source, mask: Mask, *, keys: int = KEYS, held: int | None = No
     at_once = TILE // max(1, queries * keys)  # heads
     if held is not None:
         each = sum((rows.stop - rows.start) * (which.stop - which.start) for rows, which in tiles)
-        at_once = min(at_once, held // max(1, each))
+        at_once = min(at_once, held // max(1, each)) if each <= held else at_once
     samples = max(1, at_once // heads)
     some = heads if source.together else max(1, min(heads, at_once))
     some = -(-heads // -(-heads // some))  # as many in the last as in the others

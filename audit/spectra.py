@@ -1,4 +1,4 @@
-"""The leading singular values of patterns, by block iteration over their rows, and the energy they are part of.
+"""The leading singular values of patterns, by iteration of a block of vectors, and the energy they are part of.
 
 A random block of vectors is turned towards the leading directions by multiplying with the matrix and its transpose
 in turn (Halko, Martinsson & Tropp 2011, sec. 4.5), its vectors kept apart between rounds by shifted Cholesky QR
@@ -29,8 +29,8 @@ LEAST = 0.01  # of the first value, below which the second need not be known rel
 FLAT = 0.97  # of the second value: where the last of the block is nearly as large, they are not told apart
 EXACT = 512  # queries or keys up to which such patterns are decomposed; beyond, their values are within 1%
 SMALL_REST = 1e-3  # of the energy: less is lost when the first value is taken from the whole
-ROWS = 256  # of a block
-HELD = 5 * 2**20  # entries of patterns kept between rounds: 20 MB in float32; larger ones are made again
+ROWS = 256  # of a block of a pattern that is made again
+HELD = 5 * 2**20  # entries of patterns kept between rounds: 20 MB in float32; of more they are made again
 SHIFT = (
     1e-13  # of the sum of squares of a block: above what float64 loses, far below what float32 can tell apart
 )
@@ -168,12 +168,18 @@ class _Ritz(NamedTuple):
             return rest
         left, right = (vector[small] for vector in self.first)
         first = self.values[small, 0, None, None]
-        total = torch.zeros_like(rest[small])
+        total, covered = torch.zeros_like(rest[small]), torch.zeros_like(rest[small])
         for rows, keys, block in blocks():
             away = block[small].double() - first * left[:, rows, None] * right[:, None, keys]
             total += away.square().sum((-2, -1))
-        rest[small] = total
+            covered += _size(left[:, rows]) * _size(right[:, keys])
+        beside = (_size(left) * _size(right) - covered).clamp_min(0.0)  # where no block lies, all is 0
+        rest[small] = total + beside * first[:, 0, 0].square()
         return rest
+
+
+def _size(vectors: Tensor) -> Tensor:
+    return vectors.square().sum(-1)
 
 
 def _turned(blocks: Blocks, right: Tensor, rows: int, rounds: int) -> Tensor:

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from audit.gathering import gather
 from audit.numerics import singular_values
-from audit.patterns import Stored
-from audit.spectra import HELD, ROWS, VECTORS, Spectrum, spectrum
+from audit.patterns import Recomputed, Stored
+from audit.spectra import HELD, ROWS, SMALL_REST, VECTORS, Spectrum, spectrum
 
 T = 150  # longer than what is decomposed at once
 
@@ -59,6 +60,31 @@ def test_what_is_left_beside_one_column_is_not_lost() -> None:
 
     assert float(found.rest.sqrt()) == pytest.approx(1e-6, rel=0.05)
     assert float(found.values[0, 0, 0]) == pytest.approx(float(exact[0, 0]), rel=1e-9)
+
+
+@pytest.mark.parametrize("tokens", [100, 128, 200, 300])
+@pytest.mark.parametrize("held", [True, False])
+def test_what_a_causal_sink_leaves_counts_where_no_tile_lies(tokens: int, held: bool) -> None:
+    """A thousandth beside the first value: the product of its vectors is not 0 above the diagonal, the pattern is."""
+    generator = torch.Generator().manual_seed(0)
+    query, key = torch.randn(2, 1, 2, tokens, 8, generator=generator)
+    key[..., 0, :], query[..., 0], key[..., 0, 0] = 0.0, 1.0, 7.5 * 8**0.5
+    scores = (query @ key.mT / 8**0.5).masked_fill(
+        torch.ones(tokens, tokens, dtype=torch.bool).triu(1), -torch.inf
+    )
+    source = Recomputed(query=query, key=key, normaliser=scores.logsumexp(-1), scale=8**-0.5, causal=True)
+    mask = source.mask(torch.ones(1, tokens, dtype=torch.bool))
+    patterns = scores.double().softmax(-1)
+    energy = patterns.square().sum((-2, -1))
+    if held:
+        found = gather(source, mask, strong=0.3, witnesses=torch.tensor([8]), spectral=True).spectrum
+    else:
+        found = spectrum(source, mask, energy)
+
+    exact = torch.linalg.svdvals(patterns)[..., 1:].square().sum(-1)
+    assert found is not None
+    assert float((exact / energy).max()) < SMALL_REST
+    torch.testing.assert_close(found.rest.sqrt(), exact.sqrt(), rtol=1e-3, atol=0)
 
 
 def test_a_pattern_that_is_not_finite_has_no_values_and_the_others_keep_theirs() -> None:

@@ -101,8 +101,8 @@ def batches_of(model: PreTrainedModel, tokens: int, rows: int) -> list[Batch]:
 
 
 def measured(look: Look, batches: Sequence[Batch]) -> dict[str, Any]:
-    """The seconds it takes, and the most memory beyond what was held before, in bytes; after one batch to warm up."""
-    look(batches[:1])
+    """The seconds it takes, and the most memory beyond what was held before, in bytes; after a batch to warm up."""
+    look(batches[:1] if len(batches) > 1 else [batches[0].only(0, 32)])
     trim()  # what it left free would not count
     with peak_beyond() as peak:
         start = time.perf_counter()

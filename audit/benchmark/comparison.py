@@ -61,14 +61,7 @@ class Comparison(NamedTuple):
         runs: dict[tuple[str, int], list[Timing]] = {}
         for timing in timings:
             runs.setdefault((timing.case, timing.tokens), []).append(timing)
-        return cls(
-            tuple(
-                some[0]._replace(
-                    seconds=median(t.seconds for t in some), bytes=round(median(t.bytes for t in some))
-                )
-                for some in runs.values()
-            )
-        )
+        return cls(tuple(map(_median, runs.values())))
 
     def of(self, case: str, tokens: int) -> Timing | None:
         """One case at one length, if it was run."""
@@ -95,6 +88,11 @@ class Comparison(NamedTuple):
         return Growth(slope([t.seconds / t.samples for t in mine]), slope([t.bytes for t in mine]))
 
 
+def _median(runs: Sequence[Timing]) -> Timing:
+    seconds, most = median(t.seconds for t in runs), median(t.bytes for t in runs)
+    return runs[0]._replace(seconds=seconds, bytes=round(most))
+
+
 def samples(tokens: int) -> int:
     """How many samples of a length are fed: 4,096 tokens, and at least two samples, for half of them to mean one."""
     return max(2, 4096 // tokens)
@@ -108,7 +106,7 @@ def compare(
     rounds: int = 3,
     count: int | None = None,
 ) -> Iterator[Timing]:
-    """Every case at every length, each case in a process of its own, as they are done; in every round again.
+    """Every case at every length, each case in a process of its own, as they are done: once for every round.
 
     `count` samples are fed of each length, or as many as make 4,096 tokens.
 
