@@ -59,9 +59,7 @@ def singular_values(matrices: Tensor) -> Tensor:
     stack = matrices.reshape(-1, *matrices.shape[-2:])
     shares = torch.chunk(stack, torch.get_num_threads() if stack.device.type == "cpu" else 1)
     with _one_thread(), ThreadPoolExecutor(len(shares)) as pool:
-        later = [
-            pool.submit(_spectra, share) for share in shares[1:]
-        ]  # a thread less to start: the first is ours
+        later = [pool.submit(_spectra, share) for share in shares[1:]]
         # the first share is for this thread: one less to start
         values = torch.cat([_spectra(shares[0]), *(each.result() for each in later)])
     return values.reshape(*matrices.shape[:-2], -1)

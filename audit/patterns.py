@@ -250,9 +250,8 @@ class Recomputed:
         return scores.masked_fill_(after, 0.0).exp_().masked_fill_(after, 0.0)  # exp(-inf) takes long
 
     def _scores(self, part: Part) -> Tensor:
-        key = (
-            self._key(part.samples, part.heads, part.keys) * self.scale
-        )  # a tile mostly has fewer keys than rows
+        # a tile mostly has fewer keys than rows
+        key = self._key(part.samples, part.heads, part.keys) * self.scale
         scores: Tensor = self.query[part[:3]].float() @ key.mT
         if self.added is not None:
             wide = self.added.expand(*self.shape)
