@@ -11,6 +11,7 @@ from torch import Tensor
 RESOLUTION = 1e-7  # singular values below this share of the largest are rounding of the Gram matrix
 WORKED_ON = 2**20  # numbers of a batch made float64 at once: 8 MB
 CHUNK = 2**19  # float64 entries a thread works on at once: 4 MB, or one matrix
+BLOCK = 96  # columns: of products that are symmetric only one half is needed
 
 
 def rounded(value: float, digits: int = 6) -> float | None:
@@ -86,18 +87,21 @@ def _spectrum(matrices: Tensor) -> Tensor:
     """Singular values, float64, of a stack [n, rows, columns] small enough to be worked on at once."""
     gram = _gram(matrices if matrices.shape[-2] > matrices.shape[-1] else matrices.mT)
     finite = gram.isfinite().all(-1).all(-1)[:, None]
-    values = torch.linalg.eigvalsh(torch.where(finite[..., None], gram, 0.0)).flip(-1).clamp_min(0.0).sqrt()
+    values = torch.linalg.eigvalsh(torch.where(finite[..., None], gram, 0.0), UPLO="L")
+    values = values.flip(-1).clamp_min(0.0).sqrt()
     values = torch.where(values < RESOLUTION * values[:, :1], 0.0, values)
     return torch.where(finite, values, math.nan)
 
 
 def _gram(matrices: Tensor) -> Tensor:
-    """Products of the columns in float64, made of some rows at a time."""
+    """Products of the columns in float64, made of some rows at a time; above the diagonal only some are filled in."""
     columns = matrices.shape[-1]
     gram = matrices.new_zeros(len(matrices), columns, columns, dtype=torch.float64)
     for part in torch.split(matrices, max(1, CHUNK // max(1, 2 * len(matrices) * columns)), 1):
         wide = part.double()
-        gram.baddbmm_(wide.mT, wide)
+        for start in range(0, columns, BLOCK):
+            left, right = wide[..., start:], wide[..., start : start + BLOCK]
+            gram[:, start:, start : start + BLOCK].baddbmm_(left.mT, right)
     return gram
 
 

@@ -2,7 +2,8 @@
 
 A random block of vectors is turned towards the leading directions by multiplying with the matrix and its transpose
 in turn (Halko, Martinsson & Tropp 2011, sec. 4.5), its vectors kept apart between rounds by shifted Cholesky QR
-(Fukaya et al. 2020) in float64: in float32 it breaks down where a head looks at one key only.
+(Fukaya et al. 2020) in float64: in float32 it breaks down where a head looks at one key only. What is still near
+the next directions then is filtered by a Chebyshev polynomial (Zhou et al. 2006, alg. 3.1).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,10 +18,9 @@ from audit.patterns import TILE, Mask, Part, Source
 
 VECTORS = 16
 RELIABLE = 8  # of them: the others only quicken these
-LONG = (
-    256  # queries or keys beyond which a product costs more than a decomposition of all that was multiplied
-)
-ROUNDS = 4  # of products with short matrices before a decomposition
+LONG = 256  # queries or keys beyond which a product costs more than decomposing all that was multiplied
+ROUNDS = 4  # of products with short matrices before a decomposition, and
+DEGREE = 3  # of the polynomial that those which need more are filtered by
 FEW = 8  # vectors at once, and
 STEPS = 5  # steps of the space that products with long ones build
 TIMES = 4  # that those which need more go on from what was found
@@ -31,9 +31,7 @@ EXACT = 512  # queries or keys up to which such patterns are decomposed; beyond,
 SMALL_REST = 1e-3  # of the energy: less is lost when the first value is taken from the whole
 ROWS = 256  # of a block of a pattern that is made again
 HELD = 5 * 2**20  # entries of patterns kept between rounds: 20 MB in float32; of more they are made again
-SHIFT = (
-    1e-13  # of the sum of squares of a block: above what float64 loses, far below what float32 can tell apart
-)
+SHIFT = 1e-13  # of the squares of a block: above what float64 loses, far below what float32 can tell apart
 TINY = 1e-30
 DEPENDENT = 1e-6  # square of the length below which a direction is what rounding left where there is no more
 ORTHONORMAL = 1e-4  # products of vectors off by less are put right by a series, to 1e-7
@@ -113,14 +111,16 @@ def leading(blocks: Blocks, energy: Tensor, rows: int, columns: int) -> Spectrum
     width, rounds, steps = (FEW, 0, STEPS) if min(rows, columns) > LONG else (VECTORS, ROUNDS, 1)
     start = torch.randn(columns, width, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     right = start.to(next(iter(blocks()))[2]).expand(len(open_), -1, -1)
+    right = _turned(some, right, rows, rounds)
     for _ in range(TIMES):
         if not len(open_):
             break
-        right = _turned(some, right, rows, rounds)
         found = _ritz(some, *_krylov(some, right, rows, steps))
         values[open_], rest[open_] = found.values, found.rest(some, energy[open_])
         go_on = found.open.nonzero().flatten()
-        open_, right, some = open_[go_on], found.right[go_on, :, :width], _only(some, go_on)
+        open_, some = open_[go_on], _only(some, go_on)
+        if len(open_):
+            right = _filtered(some, found, go_on, rows) if steps == 1 else found.right[go_on, :, :width]
     if len(open_) and min(rows, columns) <= EXACT:
         values[open_] = singular_values(_whole(some, rows, columns))[:, :VECTORS]
         rest[open_] = energy[open_] - values[open_, 0].square()
@@ -184,9 +184,29 @@ def _size(vectors: Tensor) -> Tensor:
 
 def _turned(blocks: Blocks, right: Tensor, rows: int, rounds: int) -> Tensor:
     """Vectors multiplied with the matrices and their transposes in turn, `rounds` times."""
-    for _ in range(rounds):
-        right = _back(blocks, _times(blocks, _apart(right), rows), right.shape[1])
+    for round_ in range(rounds):
+        right = _squared(blocks, _apart(right) if round_ else right, rows)
     return right
+
+
+def _filtered(blocks: Blocks, found: _Ritz, which: Tensor, rows: int) -> Tensor:
+    """The vectors found of some matrices, what lies below the least of their values damped against the rest."""
+    right, values = found.right[which], found.values[which]
+    settled = (found.error[which, :1] <= RESIDUAL * values[:, :1])[..., None]
+    first = torch.where(
+        settled, right[..., :1], 0.0
+    )  # kept out: it may outgrow what float32 can hold beside it
+    least = torch.maximum(values[:, -1:], LEAST * values[:, :1]).square()[..., None].to(right)
+    before, now = right, right
+    for degree in range(DEGREE):
+        turned = _squared(blocks, now, rows) * (2.0 / least) - now
+        turned -= first @ (first.mT @ turned)
+        before, now = now, 2.0 * turned - before if degree else turned
+    return torch.cat([torch.where(settled, first, now[..., :1]), now[..., 1:]], -1)
+
+
+def _squared(blocks: Blocks, right: Tensor, rows: int) -> Tensor:
+    return _back(blocks, _times(blocks, right, rows), right.shape[1])
 
 
 def _krylov(blocks: Blocks, right: Tensor, rows: int, steps: int) -> tuple[Tensor, Tensor]:
@@ -227,9 +247,7 @@ def _whitening(products: Tensor) -> Tensor:
     """What makes vectors with these products orthonormal, and 0 of those that there are not."""
     one = torch.eye(products.shape[-1], dtype=products.dtype, device=products.device)
     off = products - one
-    found = (
-        one - off / 2 + 3 / 8 * (off @ off)
-    )  # of (1 + off)^(-1/2); a decomposition takes ten times as long
+    found = one - off / 2 + 3 / 8 * (off @ off)  # of (1 + off)^(-1/2); decomposing takes ten times as long
     far = off.abs().amax((-2, -1)) > ORTHONORMAL
     if bool(far.any()):
         sizes, own = torch.linalg.eigh(products[far])

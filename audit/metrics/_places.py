@@ -12,7 +12,7 @@ from audit.observations import AttentionObservation
 class Rows(NamedTuple):
     """Some rows of each pattern of a batch; row and key r are the r-th real token, wherever the padding stands."""
 
-    mass: Tensor  # float64 [batch, head, row, key]; 0 where there is no such row or key
+    mass: Tensor  # float32 or wider [batch, head, row, key]; 0 where there is no such row or key
     seen: Tensor  # bool [batch, head or 1, row, key]: the row may see the key
     there: Tensor  # bool [batch, row]: the sample has such a row
 
@@ -22,12 +22,12 @@ def rows_of(observation: AttentionObservation, ranks: Sequence[int], keys: int |
     row, there = _places(observation.queries, torch.tensor(ranks))
     if keys is None and bool(there.all()) and bool(observation.keys.all()):
         seen = observation.mask.rows(row)
-        return Rows(torch.where(seen, observation.source.rows(row), 0.0).double(), seen, there)
+        return Rows(torch.where(seen, _wide(observation.source.rows(row)), 0.0), seen, there)
     wanted = torch.arange(observation.keys.shape[1] if keys is None else keys)
     column, held = _places(observation.keys, wanted)
     real = (there[:, None, :, None] & held[:, None, None, :]).expand(-1, observation.shape[1], -1, -1)
     seen = _picked(observation.mask.rows(row), column) & real
-    mass = _picked(observation.source.rows(row), column).double()
+    mass = _wide(_picked(observation.source.rows(row), column))
     return Rows(torch.where(seen, mass, 0.0), seen, there)
 
 
@@ -59,6 +59,10 @@ def _places(tokens: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
 def _picked(rows: Tensor, column: Tensor) -> Tensor:
     """The columns of some rows [batch, head, row, key], [batch, head, row, column]."""
     return rows.gather(3, column[:, None, None, :].expand(-1, *rows.shape[1:3], -1))
+
+
+def _wide(mass: Tensor) -> Tensor:
+    return mass.to(torch.promote_types(mass.dtype, torch.float32))
 
 
 def _fitting(outputs: Tensor) -> tuple[int, int, int]:

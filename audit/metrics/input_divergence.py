@@ -24,7 +24,7 @@ def departures(observation: AttentionObservation) -> dict[str, Tensor]:
     """
     rows = rows_of(observation, ROWS)
     others = rows.seen & off_sinks(observation)
-    kept = torch.where(others, rows.mass, 0.0)
+    kept = torch.where(others, rows.mass.double(), 0.0)
     total, count = kept.sum(-1, keepdim=True), others.sum(-1, keepdim=True)
     defined = (total >= LEAST_MASS) & (count > 1)
     shares = torch.where(defined, kept / total, 0.0)

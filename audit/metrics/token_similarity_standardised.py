@@ -17,24 +17,26 @@ def token_similarity_standardised(observation: ResidualObservation) -> Tensor:
 
     A channel that does not vary within the sample says nothing about it and reads 0.
     """
-    tokens = observation.tokens
-    values = observation.leaving
-    values = values if bool(tokens.all()) else torch.where(tokens[..., None], values, 0.0)
+    tokens, values = observation.tokens, observation.leaving
+    real = None if bool(tokens.all()) else tokens[..., None]
     count = tokens.sum(-1)[:, None].double()
-    squares = values.square()
-    mean, mean_square = values.sum(-2) / count, squares.sum(-2) / count
-    variance = mean_square - mean.square()
-    precision = torch.where(variance <= STILL * mean_square, 0.0, 1.0 / variance)  # [batch, width]
-    # |(x - mean) / deviation|^2 of each token, and the sum of the unit vectors, without making a single score
-    shift = (mean * precision)[..., None]
-    norms = (squares @ precision[..., None] - 2.0 * (values @ shift))[..., 0]
-    norms = (norms + (mean.square() * precision).sum(-1, keepdim=True)).clamp_min(0.0).sqrt()
+    mean = _kept(values, real).sum(-2) / count  # [batch, width]
+    away = _kept(values - mean[:, None], real)
+    squares = away.square()
+    variance = squares.sum(-2) / count
+    still = variance <= STILL * (variance + mean.square())
+    precision = torch.where(still, 0.0, 1.0 / variance)
+    norms = squares.mul_(precision[:, None]).sum(-1).sqrt()
     there = tokens & (norms > NOWHERE)
     weights = torch.where(there, 1.0 / norms, 0.0)
-    total = (weights[:, None] @ values)[:, 0] - weights.sum(-1, keepdim=True) * mean
+    total = (weights[:, None] @ away)[:, 0]  # of the unit vectors, but for the deviations
     found = there.sum(-1)
     pairs = torch.where(found > 1, found * (found - 1.0), math.nan)
     return ((total.square() * precision).sum(-1) - found) / pairs
+
+
+def _kept(values: Tensor, real: Tensor | None) -> Tensor:
+    return values if real is None else torch.where(real, values, 0.0)
 
 
 METRIC = Metric(
