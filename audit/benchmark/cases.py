@@ -20,7 +20,6 @@ from transformers import PreTrainedModel
 from audit import catalog
 from audit.benchmark.memory import peak_beyond
 from audit.checkpoint.opening import open_checkpoint
-from audit.definitions import Metric
 from audit.measure import Recorder
 from audit.models.allocator import keep_freed, trim
 from audit.models.coverage import survey
@@ -31,7 +30,7 @@ from audit.models.passes import attending
 from audit.observations import Batch
 
 Look = Callable[[Sequence[Batch]], None]
-ROWS: Final = 8  # samples at once, as many as an audit feeds
+Decompose = Callable[[Tensor], object]
 
 
 def plain(loaded: LoadedModel) -> Look:
@@ -47,9 +46,9 @@ def plain(loaded: LoadedModel) -> Look:
 
 
 def ours(loaded: LoadedModel, *, spectra: float) -> Look:
-    """Every metric of depth quick, with spectra of that share of the samples."""
+    """Everything that depth quick measures, with spectra of that share of the samples."""
     model, layers = loaded.model, survey(loaded.model)
-    metrics = [m for m in catalog.metrics().values() if "quick" in m.depths and isinstance(m, Metric)]
+    metrics = [metric for metric in catalog.metrics().values() if "quick" in metric.depths]
 
     def look(batches: Sequence[Batch]) -> None:
         count = batches[-1].samples[-1] + 1
@@ -61,8 +60,8 @@ def ours(loaded: LoadedModel, *, spectra: float) -> Look:
     return look
 
 
-def eager(loaded: LoadedModel, *, svd: bool) -> Look:
-    """`output_attentions=True` and the entropy of every row; with `svd` the singular values of every pattern too."""
+def eager(loaded: LoadedModel, decompose: Decompose | None = None) -> Look:
+    """`output_attentions=True` and the entropy of every row; every pattern is decomposed as well, if so told."""
     model = loaded.model
 
     def look(batches: Sequence[Batch]) -> None:
@@ -71,8 +70,8 @@ def eager(loaded: LoadedModel, *, svd: bool) -> Look:
                 outputs = model(**model_inputs(model, batch).inputs, output_attentions=True)
             for pattern in outputs["attentions"]:
                 torch.special.entr(pattern).sum(-1).mean(-1)
-                if svd:
-                    torch.linalg.svdvals(pattern)
+                if decompose is not None:
+                    decompose(pattern)
 
     return look
 
@@ -82,17 +81,17 @@ AUDITS: Final = {"without_spectra": 0.0, "default": 0.5, "everything": 1.0}  # s
 CASES: Final[Mapping[str, Callable[[LoadedModel], Look]]] = {
     "plain": plain,
     **{name: partial(ours, spectra=share) for name, share in AUDITS.items()},
-    "eager": lambda loaded: eager(loaded, svd=False),
-    "eager_svd": lambda loaded: eager(loaded, svd=True),
+    "eager": eager,
+    "eager_svdvals": partial(eager, decompose=torch.linalg.svdvals),
+    "eager_svd": partial(eager, decompose=torch.linalg.svd),
 }
 
 
-def batches_of(model: PreTrainedModel, tokens: int, rows: int) -> list[Batch]:
-    """Random tokens of one length, the same for every case; as many samples at once as make half of them a batch."""
+def batches_of(model: PreTrainedModel, tokens: int, rows: int, size: int) -> list[Batch]:
+    """Random tokens of one length, the same for every case, so many samples at once."""
     ids = ordinary_ids(model)
     picked = torch.randint(len(ids), (rows, tokens), generator=torch.Generator().manual_seed(tokens))
     real: Tensor = torch.ones(rows, tokens, dtype=torch.bool)
-    size = min(ROWS, -(-rows // 2))
     parts = [range(start, min(rows, start + size)) for start in range(0, rows, size)]
     return [
         Batch(ids[picked[at]], real[at], ~real[at], samples=tuple(at), documents=tuple(map(str, at)))
@@ -112,15 +111,15 @@ def measured(look: Look, batches: Sequence[Batch]) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Measure one case at each length; arguments: case, checkpoint, and LENGTHxSAMPLES of each."""
+    """Measure one case at each length; arguments: case, checkpoint, and LENGTHxSAMPLESxAT_ONCE of each."""
     case, checkpoint, *sizes = sys.argv[1:]
     if case in AUDITS:
         keep_freed()  # as an audit does, before anything is loaded
     loaded = load_model(open_checkpoint(Path(checkpoint)))
     look = CASES[case](loaded)
     for size in sizes:
-        tokens, rows = map(int, size.split("x"))
-        found = measured(look, batches_of(loaded.model, tokens, rows))
+        tokens, rows, at_once = map(int, size.split("x"))
+        found = measured(look, batches_of(loaded.model, tokens, rows, at_once))
         sys.stdout.write(json.dumps({"case": case, "tokens": tokens, "samples": rows, **found}) + "\n")
         sys.stdout.flush()
     return 0

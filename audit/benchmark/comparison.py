@@ -18,18 +18,18 @@ import numpy as np
 from audit.errors import MachineFault, UnusableInput
 
 LENGTHS: Final = (128, 512, 1024, 2048)
-LONGEST: Final = {
-    "eager": 2048,
-    "eager_svd": 1024,
-}  # samples a case is given: beyond, it takes minutes or all memory
-SLOW: Final = "eager_svd"  # run in the first round alone, on one sample
+SLOW: Final = ("eager_svdvals", "eager_svd")  # run in the first round alone, on the first samples
+# tokens a case is given: of longer samples it takes minutes or all memory
+LONGEST: Final = {"eager": 2048, **dict.fromkeys(SLOW, 1024)}
+ROWS: Final = 8  # samples at once, as many as an audit feeds
 NAMES: Final = {
     "plain": "plain forward pass, SDPA",
     "without_spectra": "audit without spectra",
     "default": "audit, spectra of half the samples (the default)",
     "everything": "audit, spectra of every sample",
     "eager": "eager, output_attentions, entropies",
-    "eager_svd": "eager, output_attentions, entropies and SVD",
+    "eager_svdvals": "eager, output_attentions, entropies, singular values",
+    "eager_svd": "eager, output_attentions, entropies, full SVD",
 }
 
 
@@ -116,14 +116,22 @@ def compare(
     """
     for round_ in range(rounds):
         for case in cases:
-            # decomposing every pattern is slow and alike for all samples: one of them stands for the rest
+            if case in SLOW and round_:
+                continue
             sizes = [
-                f"{tokens}x{1 if case == SLOW else count or samples(tokens)}"
+                _size(count or samples(tokens), tokens, slow=case in SLOW)
                 for tokens in sorted(lengths)
                 if tokens <= LONGEST.get(case, tokens)
             ]
-            if sizes and not (case == SLOW and round_):
+            if sizes:
                 yield from _timings(case, checkpoint, sizes)
+
+
+def _size(rows: int, tokens: int, *, slow: bool) -> str:
+    """How many samples a case is given, and how many at once: at most half, so that half are a batch."""
+    at_once = min(ROWS, -(-rows // 2))
+    # decomposing every pattern takes long and is alike for all samples: the first batch stands for the rest
+    return f"{tokens}x{at_once if slow else rows}x{at_once}"
 
 
 def _timings(case: str, checkpoint: Path, sizes: Sequence[str]) -> Iterator[Timing]:
