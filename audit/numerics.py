@@ -131,8 +131,10 @@ def mean_pairwise_cosine(vectors: Tensor, mask: Tensor) -> Tensor:
         mask: bool [batch, row].
     """
     vectors = vectors.double()
-    vectors = vectors if bool(mask.all()) else torch.where(mask[..., None], vectors, 0.0)
     norms = torch.linalg.vector_norm(vectors, dim=-1)
+    if not bool(norms.isfinite().all()):  # a weight of 0 would not silence NaN
+        vectors = torch.where(mask[..., None], vectors, 0.0)
+        norms = torch.linalg.vector_norm(vectors, dim=-1)
     mask = mask & (norms != 0)
     weights = torch.where(mask, 1.0 / norms, 0.0)
     total = (weights[..., None, :] @ vectors)[..., 0, :]  # of the unit vectors

@@ -175,9 +175,10 @@ class Stored:
         scores = None if self.scores is None else torch.where(seen, self.scores[part], 0.0).double()
         return Tile(part, pattern, torch.where(pattern == 0, 1.0, pattern).log(), scores)
 
-    def rows(self, which: Tensor) -> Tensor:
-        """The rows at `which` [batch, row] over all keys, [batch, head, row, key]."""
-        return self.pattern.gather(2, which[:, None, :, None].expand(-1, self.shape[1], -1, self.shape[3]))
+    def rows(self, which: Tensor, keys: int | None = None) -> Tensor:
+        """The rows at `which` [batch, row] over the first so many keys, or all, [batch, head, row, key]."""
+        pattern = self.pattern[..., :keys]
+        return pattern.gather(2, which[:, None, :, None].expand(-1, self.shape[1], -1, pattern.shape[3]))
 
 
 @dataclass(frozen=True)
@@ -239,22 +240,23 @@ class Recomputed:
             mask.hide(pattern, hidden)
         return Tile(part, pattern, logarithm, logarithm)
 
-    def rows(self, which: Tensor) -> Tensor:
-        """The rows at `which` [batch, row] over all keys, [batch, head, row, key]."""
-        batch, heads, _, keys = self.shape
+    def rows(self, which: Tensor, keys: int | None = None) -> Tensor:
+        """The rows at `which` [batch, row] over the first so many keys, or all, [batch, head, row, key]."""
+        batch, heads, _, every = self.shape
+        keys = every if keys is None else keys
         index = which[:, None, :].expand(-1, heads, -1)
         query = self.query.gather(2, index[..., None].expand(-1, -1, -1, self.query.shape[-1]))
         shared = self.key.shape[1]  # heads that share keys are one head with more rows
         query = (query.float() * self.scale).reshape(batch, shared, -1, query.shape[-1])
-        scores: Tensor = (query @ self.key.float().mT).reshape(batch, heads, -1, keys)
+        scores: Tensor = (query @ self.key[:, :, :keys].float().mT).reshape(batch, heads, -1, keys)
         scores = scores - self.normaliser.gather(2, index).float()[..., None]
         if self.added is not None:
             added = self.added.expand(batch, -1, -1, -1)
-            rows = which[:, None, :, None].expand(-1, added.shape[1], -1, keys)
-            return scores.add_(added.gather(2, rows)).exp_()
+            rows = which[:, None, :, None].expand(-1, added.shape[1], -1, every)
+            return scores.add_(added.gather(2, rows)[..., :keys]).exp_()
         if not self.causal:
             return scores.exp_()
-        seen = (torch.arange(keys, device=which.device) <= which[..., None])[:, None]
+        seen = (torch.arange(keys, device=which.device) <= which[..., None])[:, None].to(scores.dtype)
         return scores.mul_(seen).exp_().mul_(seen)  # exp(-inf) takes long
 
     def _scores(self, part: Part) -> Tensor:

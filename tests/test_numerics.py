@@ -172,6 +172,16 @@ def test_the_mean_pairwise_cosine_is_the_mean_over_pairs() -> None:
     assert expected == pytest.approx(numerics.mean_pairwise_cosine(vectors, mask).tolist(), rel=1e-12)
 
 
+def test_what_the_mask_leaves_out_may_be_no_number() -> None:
+    """Padding may hold NaN, and a weight of 0 would not silence it."""
+    vectors = torch.randn(1, 4, 3, generator=torch.Generator().manual_seed(1))
+    mask = torch.tensor([[True, True, True, False]])
+    expected = numerics.mean_pairwise_cosine(vectors, mask)
+    vectors[0, 3] = NAN
+
+    torch.testing.assert_close(numerics.mean_pairwise_cosine(vectors, mask), expected)
+
+
 @pytest.mark.parametrize("rows", [0, 1])
 def test_fewer_than_two_directions_make_no_pair(rows: int) -> None:
     """Undefined, not infinite and not 0."""

@@ -131,11 +131,12 @@ def test_no_tile_of_a_causal_pattern_lies_where_nothing_is_seen() -> None:
 
 
 def test_rows_are_those_of_the_whole() -> None:
-    """Any rows of each sample, in any order."""
+    """Any rows of each sample, in any order, over all keys or the first of them."""
     for case in CASES:
         observation = made(**case)
         which = torch.tensor([[3, 1], [0, 20], [39, 38]])
-        rows = observation.source.rows(which)
+        rows, some = observation.source.rows(which), observation.source.rows(which, 17)
         for sample in range(3):
             expected = observation.whole.pattern[sample][:, which[sample]]
             torch.testing.assert_close(rows[sample], expected, rtol=1e-5, atol=1e-7)
+            torch.testing.assert_close(some[sample], expected[..., :17], rtol=1e-5, atol=1e-7)

@@ -17,14 +17,14 @@ class Rows(NamedTuple):
     there: Tensor  # bool [batch, row]: the sample has such a row
 
 
-def rows_of(observation: AttentionObservation, ranks: Sequence[int], keys: int | None = None) -> Rows:
-    """The rows at `ranks` over the first `keys` keys of each sample (None: as many as the batch has)."""
+def rows_of(observation: AttentionObservation, ranks: Sequence[int]) -> Rows:
+    """The rows at `ranks` over the keys of each sample; those that none of them sees may be left out at the end."""
     row, there = _places(observation.queries, torch.tensor(ranks))
-    if keys is None and bool(there.all()) and bool(observation.keys.all()):
-        seen = observation.mask.rows(row)
-        return Rows(torch.where(seen, _wide(observation.source.rows(row)), 0.0), seen, there)
-    wanted = torch.arange(observation.keys.shape[1] if keys is None else keys)
-    column, held = _places(observation.keys, wanted)
+    if bool(there.all()) and bool(observation.keys.all()):
+        last = int(row.max()) + 1 if observation.mask.causal else None
+        seen = observation.mask.rows(row)[..., :last]
+        return Rows(torch.where(seen, _wide(observation.source.rows(row, last)), 0.0), seen, there)
+    column, held = _places(observation.keys, torch.arange(observation.keys.shape[1]))
     real = (there[:, None, :, None] & held[:, None, None, :]).expand(-1, observation.shape[1], -1, -1)
     seen = _picked(observation.mask.rows(row), column) & real
     mass = _wide(_picked(observation.source.rows(row), column))

@@ -23,7 +23,7 @@ def departures(observation: AttentionObservation) -> dict[str, Tensor]:
     themselves; count [batch, head, row] rows defined; text [batch, head] square of the sum over rows.
     """
     rows = rows_of(observation, ROWS)
-    others = rows.seen & off_sinks(observation)
+    others = rows.seen & off_sinks(observation)[..., : rows.seen.shape[-1]]
     kept = torch.where(others, rows.mass.double(), 0.0)
     total, count = kept.sum(-1, keepdim=True), others.sum(-1, keepdim=True)
     defined = (total >= LEAST_MASS) & (count > 1)

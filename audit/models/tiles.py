@@ -46,11 +46,11 @@ class Rescored(Recomputed):
         after = torch.arange(1, real.shape[1] + 1, device=real.device)
         return Band(real, self.shape[-1], causal=bool((self.runs.stop <= after).all()), runs=self.runs)
 
-    def rows(self, which: Tensor) -> Tensor:
-        """The rows at `which` [batch, row] over all keys, [batch, head, row, key]."""
+    def rows(self, which: Tensor, keys: int | None = None) -> Tensor:
+        """The rows at `which` [batch, row] over the first so many keys, or all, [batch, head, row, key]."""
         found = [self._rows_of(slice(sample, sample + 1), rows) for sample, rows in enumerate(which)]
         seen = self.mask(torch.ones_like(self.normaliser[:, 0], dtype=torch.bool)).rows(which)
-        return torch.where(seen, torch.cat(found), 0.0)
+        return torch.where(seen, torch.cat(found), 0.0)[..., :keys]
 
     def _rows_of(self, sample: slice, rows: Tensor) -> Tensor:
         return (self._scored((sample, rows, ALL)) - self.normaliser[sample, :, rows, None]).exp()
