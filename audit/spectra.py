@@ -193,10 +193,9 @@ def _filtered(blocks: Blocks, found: _Ritz, which: Tensor, rows: int) -> Tensor:
     """The vectors found of some matrices, what lies below the least of their values damped against the rest."""
     right, values = found.right[which], found.values[which]
     settled = (found.error[which, :1] <= RESIDUAL * values[:, :1])[..., None]
-    first = torch.where(
-        settled, right[..., :1], 0.0
-    )  # kept out: it may outgrow what float32 can hold beside it
-    least = torch.maximum(values[:, -1:], LEAST * values[:, :1]).square()[..., None].to(right)
+    # once found the first is kept out: it may outgrow what float32 can hold beside it
+    first = torch.where(settled, right[..., :1], 0.0)
+    least = torch.maximum(values[:, -1:], LEAST * values[:, :1]).square().clamp_min(TINY)[..., None].to(right)
     before, now = right, right
     for degree in range(DEGREE):
         turned = _squared(blocks, now, rows) * (2.0 / least) - now

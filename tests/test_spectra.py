@@ -7,7 +7,7 @@ from torch import Tensor
 from audit.gathering import gather
 from audit.numerics import singular_values
 from audit.patterns import Recomputed, Stored
-from audit.spectra import HELD, ROWS, SMALL_REST, VECTORS, Spectrum, spectrum
+from audit.spectra import HELD, ROWS, SMALL_REST, VECTORS, Held, Spectrum, decompose, spectrum
 
 T = 150  # longer than what is decomposed at once
 
@@ -49,6 +49,21 @@ def test_a_head_that_looks_at_the_token_before_has_a_flat_spectrum_and_gets_it_e
     found, exact = of(shifted[None]), singular_values(shifted[None])
 
     torch.testing.assert_close(found.values[0, 0], exact[0, :VECTORS], rtol=1e-6, atol=0)
+
+
+def test_values_that_crowd_behind_the_second_are_filtered_away(monkeypatch) -> None:
+    """Seventeen values within a fifth of each other beside one ten times as large, and no whole decomposition."""
+    monkeypatch.setattr("audit.spectra.singular_values", None)
+    generator = torch.Generator().manual_seed(0)
+    left, right = (torch.linalg.qr(torch.randn(T, T, generator=generator))[0] for _ in range(2))
+    values = torch.cat([torch.tensor([10.0, 1.0]), 0.95 * 0.99 ** torch.arange(T - 2)])
+    matrix = (left * values @ right)[None]
+
+    found = decompose(
+        Held([(slice(0, T), slice(0, T), matrix)]), matrix.double().square().sum((-2, -1)), T, T
+    )
+
+    torch.testing.assert_close(found.values[0, :2].float(), values[:2], rtol=1e-4, atol=0.0)
 
 
 def test_what_is_left_beside_one_column_is_not_lost() -> None:
