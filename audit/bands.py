@@ -81,6 +81,11 @@ class Band(Mask):
         keys = torch.arange(part.keys.start, part.keys.stop, device=self.real.device)
         return slice(None), ~_among(Runs(*(each[part.samples, part.rows] for each in self._real)), keys)
 
+    @property
+    def _plain(self) -> bool:
+        """False: scores that a family makes itself may be infinite where they are hidden."""
+        return False
+
     @cached_property
     def _real(self) -> Runs:
         """The runs, empty in rows of padding."""

@@ -87,14 +87,14 @@ def _spectrum(matrices: Tensor) -> Tensor:
     """Singular values, float64, of a stack [n, rows, columns] small enough to be worked on at once."""
     gram = _gram(matrices if matrices.shape[-2] > matrices.shape[-1] else matrices.mT)
     finite = gram.isfinite().all(-1).all(-1)[:, None]
-    values = torch.linalg.eigvalsh(torch.where(finite[..., None], gram, 0.0), UPLO="L")
+    values = torch.linalg.eigvalsh(torch.where(finite[..., None], gram, 0.0), UPLO="L")  # all there is
     values = values.flip(-1).clamp_min(0.0).sqrt()
     values = torch.where(values < RESOLUTION * values[:, :1], 0.0, values)
     return torch.where(finite, values, math.nan)
 
 
 def _gram(matrices: Tensor) -> Tensor:
-    """Products of the columns in float64, made of some rows at a time; above the diagonal only some are filled in."""
+    """Products of the columns in float64, made of some rows at a time; only the lower half is to be read."""
     columns = matrices.shape[-1]
     gram = matrices.new_zeros(len(matrices), columns, columns, dtype=torch.float64)
     for part in torch.split(matrices, max(1, CHUNK // max(1, 2 * len(matrices) * columns)), 1):

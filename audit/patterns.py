@@ -25,7 +25,7 @@ class Part(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """A part of a pattern, [sample, head, row, key]; all three are 0 where a row does not see the key."""
+    """A part of a pattern, [sample, head, row, key]; all three are 0, or no number, where a row does not see the key."""
 
     part: Part
     pattern: Tensor
@@ -117,10 +117,12 @@ class Mask:
         every = self.every[part.samples, :, part.rows, part.keys]
         return slice(None), ~(every if every.shape[1] == 1 else every[:, part.heads])
 
-    def hide(self, values: Tensor, hidden: tuple[slice, Tensor]) -> None:
-        """Set to 0 what is hidden of [sample, head, row, key]; finite values where no token is padding."""
+    def hide(self, values: Tensor, hidden: tuple[slice, Tensor] | None) -> None:
+        """Set to 0 what is hidden of [sample, head, row, key]; what is no number stays where no token is padding."""
+        if hidden is None:
+            return
         rows, which = hidden
-        if self._plain:
+        if self._plain:  # products of queries and keys: finite, unless the pass is broken
             values[:, :, rows].mul_(~which)  # filling takes six times as long
         else:
             values[:, :, rows].masked_fill_(which, 0.0)
@@ -136,9 +138,7 @@ class Stored:
 
     pattern: Tensor  # [batch, head, query, key]; 0 where not visible
     visible: Tensor  # bool [batch or 1, head or 1, query, key]
-    scores: Tensor | None = (
-        None  # [batch, head, query, key], scaled, soft-capped and biased; whatever where not visible
-    )
+    scores: Tensor | None = None  # like it, scaled, soft-capped and biased; whatever where not visible
 
     @property
     def shape(self) -> torch.Size:
@@ -190,9 +190,7 @@ class Recomputed:
     normaliser: Tensor  # log of the sum of the exponentials of each row's scores, [batch, head, query]
     scale: float
     causal: bool
-    added: Tensor | None = (
-        None  # to the scores: what a key is hidden by, or a bias, [batch or 1, head or 1, query, key]
-    )
+    added: Tensor | None = None  # to the scores: hides a key, or a bias, [batch or 1, head or 1, query, key]
     visible: Tensor | None = None  # bool, shaped like it
 
     @property
@@ -233,11 +231,9 @@ class Recomputed:
         """One part of it."""
         logarithm = self._scores(part).sub_(self.normaliser[part[:3]].float()[..., None])
         hidden = mask.hidden(part)
-        if hidden is not None:
-            mask.hide(logarithm, hidden)  # before the exponential, which may be anything there
+        mask.hide(logarithm, hidden)  # before the exponential, which may be anything there
         pattern = logarithm.exp()
-        if hidden is not None:
-            mask.hide(pattern, hidden)
+        mask.hide(pattern, hidden)
         return Tile(part, pattern, logarithm, logarithm)
 
     def rows(self, which: Tensor, keys: int | None = None) -> Tensor:
@@ -297,10 +293,6 @@ def parts(source: Source, mask: Mask, *, keys: int = KEYS, held: int | None = No
     some = -(-heads // -(-heads // some))  # as many in the last as in the others
     for sample in range(0, batch, samples):
         for head in range(0, heads, some):
+            of = slice(sample, min(batch, sample + samples)), slice(head, min(heads, head + some))
             for rows, which in tiles:
-                yield Part(
-                    slice(sample, min(batch, sample + samples)),
-                    slice(head, min(heads, head + some)),
-                    rows,
-                    which,
-                )
+                yield Part(*of, rows, which)

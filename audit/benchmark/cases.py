@@ -100,7 +100,10 @@ def batches_of(model: PreTrainedModel, tokens: int, rows: int, size: int) -> lis
 
 
 def measured(look: Look, batches: Sequence[Batch]) -> dict[str, Any]:
-    """The seconds it takes, and the most memory beyond what was held before, in bytes; after a batch to warm up."""
+    """The seconds it takes, and the most memory beyond what was held before, in bytes.
+
+    After a batch to warm up, or a few tokens where there is but one: the slow cases, to which it is nothing.
+    """
     look(batches[:1] if len(batches) > 1 else [batches[0].only(0, 32)])
     trim()  # what it left free would not count
     with peak_beyond() as peak:

@@ -44,10 +44,10 @@ class Timing(NamedTuple):
 
 
 class Growth(NamedTuple):
-    """Exponents of how a case grows with the length of a sample, per sample; None with fewer than two lengths."""
+    """Exponents of how a case grows with the length of a sample; None with fewer than two lengths."""
 
-    seconds: float | None
-    bytes: float | None
+    seconds: float | None  # of each sample
+    bytes: float | None  # of as many samples at once as `compare` feeds
 
 
 class Comparison(NamedTuple):

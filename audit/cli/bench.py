@@ -28,19 +28,20 @@ from audit.errors import UnusableInput
     "cases",
     type=click.Choice(list(NAMES)),
     multiple=True,
-    help="Only these; repeatable. The plain pass is always run.",
+    help="Only these; repeatable. The plain pass is always run. eager: output_attentions and entropies, up to 2,048"
+    " tokens; eager_svdvals, eager_svd: and each pattern's singular values, or its full SVD, up to 1,024.",
 )
 @click.option(
     "--rounds",
     type=click.IntRange(1, 99),
     default=3,
     show_default=True,
-    help="Processes of each case, in turns; the median counts.",
+    help="Processes of each case, in turns; the median counts. Decomposing every pattern is tried once.",
 )
 @click.option(
     "--samples",
     type=click.IntRange(2, 4096),
-    help="Samples of each length; default: as many as make 4,096 tokens.",
+    help="Samples of each length; default: as many as make 4,096 tokens. Every pattern is decomposed of the first batch.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
 def bench(

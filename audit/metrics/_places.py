@@ -42,7 +42,7 @@ def outputs_of(observation: AttentionObservation, ranks: Sequence[int]) -> tuple
 
 
 def off_sinks(observation: AttentionObservation) -> Tensor:
-    """The keys that are no sinks, bool [batch, head, 1, key], at the places that `rows_of` gives all keys."""
+    """The keys that are no sinks, bool [batch, head, 1, key], at the places of `rows_of`, and all that follow."""
     column, held = _places(observation.keys, torch.arange(observation.keys.shape[1]))
     index = column[:, None].expand(-1, observation.sinks.shape[1], -1)
     return (~observation.sinks.gather(2, index) & held[:, None])[:, :, None]

@@ -29,9 +29,7 @@ def _ratio(size: NDArray[np.float32]) -> float:
     if not size.size or np.isnan(largest := size.max()):
         return math.nan
     half = size.size // 2
-    size.view(np.int32).partition(
-        half
-    )  # bits of numbers that are not negative are in their order, and quicker
+    size.view(np.int32).partition(half)  # where none is negative their bits have the same order: faster
     lower = size[half] if size.size % 2 else size[:half].max()  # they differ where the count is even
     median = (float(size[half]) + float(lower)) / 2
     return float(largest) / median if median else math.nan

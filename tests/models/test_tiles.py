@@ -46,6 +46,23 @@ def sharp(model_type: str) -> PreTrainedModel:
 
 
 @pytest.mark.usefixtures("small_tiles")
+def test_a_sink_that_takes_all_of_a_row_leaves_nothing_and_not_no_number() -> None:
+    """What the keys keep is below the least number of float32; the rows of no other head know of it."""
+    model = sharp("gpt_oss")
+    layers = survey(model)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("sinks"):
+                parameter.fill_(110.0)
+    kept = Kept()
+
+    observe(model, random_batch(model, length=100, padded=(0, 0)), kept, layers=layers)
+
+    assert bool(kept.attention[0].finite.all())
+    assert bool(kept.attention[0].spectrum.values.isfinite().all())
+
+
+@pytest.mark.usefixtures("small_tiles")
 @pytest.mark.parametrize(
     ("model_type", "padded"),
     [
