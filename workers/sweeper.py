@@ -19,6 +19,7 @@ from workers.schedule import dated
 from workers.settings import Settings
 
 _FOLDERS_EVERY: Final = 6  # sweeps
+_PATIENCE: Final = 5.0  # seconds for a last sweep, before what it speaks through is closed
 _UNTOUCHED: Final = 86_400.0  # seconds after which nobody is expected to go on measuring
 _LOG = logging.getLogger(__name__)
 
@@ -37,8 +38,10 @@ class Sweeper:
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish the sweep under way and end."""
+        """Finish the sweep under way and end; one that hangs is not waited for."""
         self._over.set()
+        if self._thread.is_alive():
+            self._thread.join(_PATIENCE)
 
     def _run(self) -> None:
         sweeps = 0

@@ -62,7 +62,7 @@ if __name__ == "__main__":
     layers = survey(loaded.model)
     streamed = loaded.streamed
     before = streamed.bytes_read if streamed else 0
-    batches = batches_of(loaded.model, tokens, samples)
+    batches = batches_of(loaded.model, tokens, samples, min(8, -(-samples // 2)))
     recorder = Recorder(metrics, layers, samples)
     looks = [partial(observe, loaded.model, batch, recorder.of(batch), layers=layers) for batch in batches]
     list(in_step(loaded, looks, layers=layers))

@@ -58,7 +58,7 @@ def _looked_at(loaded: LoadedModel) -> Recorder:
     recorder = Recorder(metrics, layers, SAMPLES)
     if loaded.streamed:
         loaded.streamed.bytes_read = 0
-    batches = batches_of(loaded.model, TOKENS, SAMPLES)
+    batches = batches_of(loaded.model, TOKENS, SAMPLES, SAMPLES // 2)
     assert len(batches) > 1
     looks = [partial(observe, loaded.model, b, recorder.of(b), layers=layers) for b in batches]
     assert len(list(in_step(loaded, looks, layers=layers))) == len(batches)
