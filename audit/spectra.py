@@ -103,7 +103,7 @@ def decompose(blocks: Blocks, energy: Tensor, rows: int, columns: int) -> Spectr
 
 
 def leading(blocks: Blocks, energy: Tensor, rows: int, columns: int) -> Spectrum:
-    """The spectrum of matrices given by their blocks and the sum of their squares, float64 [matrix]."""
+    """The same by iteration, of matrices for which it costs less."""
     values = energy.new_full((len(energy), VECTORS), torch.nan)
     rest = energy.clone()
     open_ = energy.isfinite().nonzero().flatten()
