@@ -38,6 +38,19 @@ def test_an_audit_with_all_spectra_is_quicker_than_decomposing_every_pattern(fou
     assert audit[0] < svd[0] / 2
 
 
+def test_both_ways_to_decompose_every_pattern_are_tried_once(bert_tiny):
+    """However many rounds: the first batch of two samples in three."""
+    cases = ("plain", "eager_svdvals", "eager_svd")
+    timings = list(compare(bert_tiny, lengths=(32,), cases=cases, rounds=2, count=3))
+
+    assert [(t.case, t.samples) for t in timings] == [
+        ("plain", 3),
+        ("eager_svdvals", 2),
+        ("eager_svd", 2),
+        ("plain", 3),
+    ]
+
+
 def test_growth_is_the_slope_of_logarithms_and_ratios_are_per_sample():
     """Time with the square, memory with the length itself; one length has no slope."""
     plain = [Timing("plain", t, 4, 1.0 * t, 100 * t) for t in (128, 256, 512)]

@@ -127,11 +127,15 @@ def compare(
                 yield from _timings(case, checkpoint, sizes)
 
 
+def at_once(samples: int) -> int:
+    """How many of them are fed together: at most half, so that half of them are whole batches."""
+    return min(ROWS, -(-samples // 2))
+
+
 def _size(rows: int, tokens: int, *, slow: bool) -> str:
-    """How many samples a case is given, and how many at once: at most half, so that half are a batch."""
-    at_once = min(ROWS, -(-rows // 2))
+    """What a case is given: tokens, samples, and how many at once."""
     # decomposing every pattern takes long and is alike for all samples: the first batch stands for the rest
-    return f"{tokens}x{at_once if slow else rows}x{at_once}"
+    return f"{tokens}x{at_once(rows) if slow else rows}x{at_once(rows)}"
 
 
 def _timings(case: str, checkpoint: Path, sizes: Sequence[str]) -> Iterator[Timing]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from audit import catalog
 from audit.benchmark.cases import batches_of
+from audit.benchmark.comparison import at_once
 from audit.checkpoint.opening import open_checkpoint
 from audit.measure import Recorder
 from audit.models.coverage import survey
@@ -62,7 +63,7 @@ if __name__ == "__main__":
     layers = survey(loaded.model)
     streamed = loaded.streamed
     before = streamed.bytes_read if streamed else 0
-    batches = batches_of(loaded.model, tokens, samples, min(8, -(-samples // 2)))
+    batches = batches_of(loaded.model, tokens, samples, at_once(samples))
     recorder = Recorder(metrics, layers, samples)
     looks = [partial(observe, loaded.model, batch, recorder.of(batch), layers=layers) for batch in batches]
     list(in_step(loaded, looks, layers=layers))

@@ -15,6 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from audit import Plan, audit_checkpoint, catalog, store
 from audit.benchmark.cases import batches_of
+from audit.benchmark.comparison import at_once
 from audit.checkpoint.opening import open_checkpoint
 from audit.errors import MachineFault, UnusableInput
 from audit.measure import Recorder
@@ -58,7 +59,7 @@ def _looked_at(loaded: LoadedModel) -> Recorder:
     recorder = Recorder(metrics, layers, SAMPLES)
     if loaded.streamed:
         loaded.streamed.bytes_read = 0
-    batches = batches_of(loaded.model, TOKENS, SAMPLES, SAMPLES // 2)
+    batches = batches_of(loaded.model, TOKENS, SAMPLES, at_once(SAMPLES))
     assert len(batches) > 1
     looks = [partial(observe, loaded.model, b, recorder.of(b), layers=layers) for b in batches]
     assert len(list(in_step(loaded, looks, layers=layers))) == len(batches)
