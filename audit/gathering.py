@@ -5,6 +5,7 @@ where they are wanted, the tiles of some heads are kept until these are decompos
 """
 
 import math
+from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
@@ -66,8 +67,9 @@ def gather(
         for part in group:
             tile = source.tile(part, mask)
             scratch = torch.empty_like(tile.pattern)  # one more tile, and not one for each product
-            _add_rows(sums, tile, scratch)
-            _add_keys(sums, tile, scratch, ahead=0 if mask.causal else NEAR)
+            place = _Place.of(tile, ahead=0 if mask.causal else NEAR)
+            _add_rows(sums, tile, scratch, place)
+            _add_keys(sums, tile, scratch, place)
             columns.append(_strong(sums, tile, mask, strong=strong, witnesses=witnesses))
             if spectral:
                 held.append((part.rows, part.keys, tile.pattern.flatten(0, 1)))
@@ -108,7 +110,52 @@ def _nothing(source: Source) -> Gathered:
     )
 
 
-def _add_rows(sums: Gathered, tile: Tile, scratch: Tensor) -> None:
+class _Place(NamedTuple):
+    """What depends on where the rows and keys of a tile lie, and not on what it holds: the same in every layer."""
+
+    key: Tensor  # counted from the first, [key]
+    ahead: Tensor  # how far each row is behind the first key, [row]
+    sign: Tensor  # -1 of rows before it
+    meeting: slice | None  # rows among the keys, counted from the first row of the tile
+    table: Tensor  # |i - j| of these, [row, key]
+    near: slice | None  # rows that are not far from all of the keys
+    beyond: Tensor  # 1 where they are far from one, [row, key]
+    at: Tensor  # what lies near the diagonal in the flattened tile, [offset from -NEAR on, key]
+    inside: Tensor  # whether that lies in the tile at all
+
+    @classmethod
+    def of(cls, tile: Tile, *, ahead: int) -> "_Place":
+        """Of a tile whose diagonals are wanted up to offset `ahead`."""
+        (*_, rows, keys), p = tile.part, tile.pattern
+        return _placed((rows.start, rows.stop), (keys.start, keys.stop), ahead, p.dtype, p.device)
+
+
+@lru_cache(maxsize=64)  # tiles: of up to 4,096 tokens
+def _placed(
+    rows: tuple[int, int], keys: tuple[int, int], ahead: int, dtype: torch.dtype, device: torch.device
+) -> _Place:
+    row, key = (torch.arange(*each, device=device) for each in (rows, keys))
+    meeting, near = _within(slice(*rows), *keys), _within(slice(*rows), keys[0] - FAR, keys[1] + FAR)
+
+    def apart(some: slice | None) -> Tensor:
+        return (row[some or slice(0), None] - key).abs()
+
+    offset = torch.arange(-NEAR, ahead + 1, device=device)[:, None]
+    beside, last = key - offset - rows[0], len(row) - 1
+    return _Place(
+        key=(key - keys[0]).to(dtype),
+        ahead=(row - keys[0]).to(dtype),
+        sign=torch.where(row < keys[0], -1.0, 1.0).to(dtype),
+        meeting=meeting,
+        table=apart(meeting).to(dtype),
+        near=near,
+        beyond=(apart(near) > FAR).to(dtype),
+        at=beside.clamp(0, last) * len(key) + key - keys[0],
+        inside=(beside >= 0) & (beside <= last),
+    )
+
+
+def _add_rows(sums: Gathered, tile: Tile, scratch: Tensor, place: _Place) -> None:
     at, p = tile.part[:3], tile.pattern
     total = p.sum(-1)
     sums.total[at].add_(total)
@@ -118,23 +165,19 @@ def _add_rows(sums: Gathered, tile: Tile, scratch: Tensor) -> None:
     if tile.scores is not None and sums.scores is not None and sums.squared_scores is not None:
         sums.scores[at].add_(tile.scores.sum(-1))
         sums.squared_scores[at].add_(torch.linalg.vector_norm(tile.scores, dim=-1).square())
-    _add_distances(sums, tile, total)
+    _add_distances(sums, tile, total, place)
 
 
-def _add_distances(sums: Gathered, tile: Tile, total: Tensor) -> None:
+def _add_distances(sums: Gathered, tile: Tile, total: Tensor, place: _Place) -> None:
     """What depends on how far a key is; |i - j| needs a table only where rows and keys of a tile meet."""
-    (*where, rows, keys), p = tile.part, tile.pattern
-    row, key = (torch.arange(s.start, s.stop, dtype=p.dtype, device=p.device) for s in (rows, keys))
-    behind = p @ (key - keys.start)
-    apart = ((row - keys.start) * total - behind).mul_(torch.where(row < keys.start, -1.0, 1.0))
-    if meeting := _within(rows, keys.start, keys.stop):
-        table = (row[meeting, None] - key).abs()
-        apart[..., meeting] = (p[..., meeting, :] * table).sum(-1)
+    (*where, rows, _), p = tile.part, tile.pattern
+    apart = (place.ahead * total - p @ place.key).mul_(place.sign)
+    if place.meeting is not None:
+        apart[..., place.meeting] = (p[..., place.meeting, :] * place.table).sum(-1)
     sums.distances[*where, rows].add_(apart)
     far = total.clone()
-    if near := _within(rows, keys.start - FAR, keys.stop + FAR):
-        beyond = ((row[near, None] - key).abs() > FAR).to(p.dtype)
-        far[..., near] = (p[..., near, :] * beyond).sum(-1)
+    if place.near is not None:
+        far[..., place.near] = (p[..., place.near, :] * place.beyond).sum(-1)
     sums.far[*where, rows].add_(far)
 
 
@@ -144,27 +187,16 @@ def _within(rows: slice, start: int, stop: int) -> slice | None:
     return slice(first, last) if first < last else None
 
 
-def _add_keys(sums: Gathered, tile: Tile, scratch: Tensor, *, ahead: int) -> None:
+def _add_keys(sums: Gathered, tile: Tile, scratch: Tensor, place: _Place) -> None:
     (samples, heads, rows, keys), p = tile.part, tile.pattern
     squares = torch.mul(p, p, out=scratch)
     sums.squares[samples, heads, rows].add_(squares.sum(-1))
     sums.received[samples, heads, keys].add_(p.sum(-2))
     sums.energy[samples, heads, keys].add_(squares.sum(-2))
-    near = _diagonals(tile, ahead)
+    near = torch.where(place.inside, tile.pattern.flatten(-2)[..., place.at], 0.0)
     sums.offsets[samples, heads, : near.shape[2]].add_(near.sum(-1))
     if own := _within(keys, rows.start, rows.stop):
         sums.own[samples, heads, keys.start + own.start : keys.start + own.stop] = near[..., NEAR, own]
-
-
-def _diagonals(tile: Tile, ahead: int) -> Tensor:
-    """What lies near the diagonal, [sample, head, offset from -NEAR to `ahead`, key]; 0 outside of the tile."""
-    (*_, rows, keys), p = tile.part, tile.pattern
-    offset = torch.arange(-NEAR, ahead + 1, device=p.device)[:, None]
-    key = torch.arange(keys.stop - keys.start, device=p.device)
-    row = key - offset + (keys.start - rows.start)
-    last = p.shape[-2] - 1
-    near = p.flatten(-2)[..., row.clamp(0, last) * len(key) + key]
-    return torch.where((row >= 0) & (row <= last), near, 0.0)
 
 
 def _strong(sums: Gathered, tile: Tile, mask: Mask, *, strong: float, witnesses: Tensor) -> Strong:

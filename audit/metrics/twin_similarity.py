@@ -18,12 +18,13 @@ def overlaps(observation: AttentionObservation) -> dict[str, Tensor]:
     """How the heads of a layer overlap in each sample, [batch, head, head] in outputs and in patterns."""
     rows = rows_of(observation, ROWS)
     even = rows.seen / rows.seen.sum(-1, keepdim=True).clamp_min(1)
-    away = torch.where(rows.seen, rows.mass - even, 0.0).flatten(2).double()
+    away = (rows.mass - even).flatten(2).double()  # both are 0 where a row does not see the key
+    patterns = away @ away.mT
     found = outputs_of(observation, ROWS)
     if found is None:
-        return {"outputs": away.new_zeros(*away.shape[:2], away.shape[1]), "patterns": away @ away.mT}
+        return {"outputs": torch.zeros_like(patterns), "patterns": patterns}
     kernels = centred_kernels(*found)
-    return {"outputs": kernels @ kernels.mT, "patterns": away @ away.mT}
+    return {"outputs": kernels @ kernels.mT, "patterns": patterns}
 
 
 def centred_kernels(outputs: Tensor, there: Tensor) -> Tensor:
