@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 RESOLUTION = 1e-7  # singular values below this share of the largest are rounding of the Gram matrix
-WORKED_ON = 2**20  # numbers of a batch made float64 at once: 8 MB
+WORKED_ON = 2**19  # numbers of a batch made float64 at once: 4 MB
 CHUNK = 2**19  # float64 entries a thread works on at once: 4 MB, or one matrix
 BLOCK = 96  # columns: of products that are symmetric only one half is needed
 
@@ -26,8 +26,9 @@ def undefined(like: Tensor, *shape: int) -> Tensor:
 
 
 def some(samples: int, size: int) -> Iterator[slice]:
-    """As many samples of that many numbers as are worked on at once, in order."""
-    count = max(1, WORKED_ON // max(1, size))
+    """As many samples of that many numbers as are worked on at once, in order and of one size."""
+    pieces = max(1, -(-samples * size // WORKED_ON))
+    count = max(1, -(-samples // pieces))
     return (slice(start, min(start + count, samples)) for start in range(0, samples, count))
 
 

@@ -7,11 +7,16 @@ from typing import Final
 
 from audit.cli.main import VERBS as LIBRARY
 from audit.cli.main import Verb, Verbs, execute
+from audit.models.allocator import begin_anew
 
 VERBS: Final[Mapping[str, Verb]] = MappingProxyType(
     {
         **LIBRARY,
-        "batch": Verb("workers.verbs.batch:batch", "Audit what a manifest names, with one report over all."),
+        "batch": Verb(
+            "workers.verbs.batch:batch",
+            "Audit what a manifest names, with one report over all.",
+            measures=True,
+        ),
         "submit": Verb("workers.verbs.submit:submit", "Queue an audit; prints the job's id."),
         "status": Verb("workers.verbs.watching:status", "Show one job."),
         "wait": Verb("workers.verbs.wait:wait", "Wait until jobs are done, with their progress."),
@@ -29,4 +34,6 @@ VERBS: Final[Mapping[str, Verb]] = MappingProxyType(
 
 def main() -> None:
     """Entry point of the console script."""
+    if any(VERBS[word].measures for word in sys.argv[1:] if word in VERBS):
+        begin_anew()
     sys.exit(execute(Verbs(VERBS)))

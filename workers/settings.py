@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 import psutil
 
 from audit.errors import UnusableInput
+from audit.models.allocator import ENVIRONMENT
 
 SERVICE_FOLDER: Final = ".service"  # below the store: socket, append-only file, fired slots
 _UNITS: Final = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -124,7 +125,7 @@ def child_environment(settings: Settings) -> dict[str, str]:
     """What a child process may see of the environment: nothing of the queue, no hub, few threads at import."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("ATTNAUDIT_")}  # noqa: TID251
     threads = str(settings.threads) if settings.threads else kept.get("OMP_NUM_THREADS")
-    return {**kept, **_CHILD, **({"OMP_NUM_THREADS": threads} if threads else {})}
+    return {**ENVIRONMENT, **kept, **_CHILD, **({"OMP_NUM_THREADS": threads} if threads else {})}
 
 
 def service_environment(settings: Mapping[str, str]) -> dict[str, str]:

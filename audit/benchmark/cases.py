@@ -18,6 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedModel
 
 from audit import catalog
+from audit.benchmark.comparison import AUDITS
 from audit.benchmark.memory import peak_beyond
 from audit.checkpoint.opening import open_checkpoint
 from audit.measure import Recorder
@@ -75,8 +76,6 @@ def eager(loaded: LoadedModel, decompose: Decompose | None = None) -> Look:
 
     return look
 
-
-AUDITS: Final = {"without_spectra": 0.0, "default": 0.5, "everything": 1.0}  # shares; 16 of 32 is the default
 
 CASES: Final[Mapping[str, Callable[[LoadedModel], Look]]] = {
     "plain": plain,

@@ -21,10 +21,11 @@ class Verb(NamedTuple):
 
     target: str
     help: str
+    measures: bool = False  # in this process, whose heap is set up for it
 
 
 VERBS: Mapping[str, Verb] = {
-    "run": Verb("audit.cli.run:run", "Audit one checkpoint in this process."),
+    "run": Verb("audit.cli.run:run", "Audit one checkpoint in this process.", measures=True),
     "prune": Verb(
         "audit.cli.prune:prune", "Write a smaller checkpoint without what an audit confirmed redundant."
     ),
@@ -38,7 +39,9 @@ VERBS: Mapping[str, Verb] = {
         "audit.cli.trend:trend", "Follow a series of audits: when findings appear, where metrics turn."
     ),
     "series": Verb(
-        "audit.cli.series:series", "Audit the checkpoints of one training, and warn of a collapse to come."
+        "audit.cli.series:series",
+        "Audit the checkpoints of one training, and warn of a collapse to come.",
+        measures=True,
     ),
     "diagram": Verb("audit.cli.diagram:diagram", "Draw the trainability diagram of a configuration."),
     "verify": Verb(

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from audit.errors import UnusableInput
+from audit.models.allocator import ENVIRONMENT
 from workers.connections import for_celery, without_secret
 from workers.settings import child_environment, from_environment, service_environment, socket_path
 
@@ -88,6 +89,7 @@ def test_a_child_sees_nothing_of_the_queue():
     """Neither the URL with its password nor anything else of the service."""
     names = set(child_environment(settings(REDIS_URL="redis://:secret@host/0")))
     assert not [name for name in names if name.startswith("ATTNAUDIT_")]
+    assert names >= set(ENVIRONMENT)
     assert "ATTNAUDIT_X" in service_environment({"ATTNAUDIT_X": "1"})
 
 
