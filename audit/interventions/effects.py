@@ -18,6 +18,7 @@ from audit.observations import Batch
 from audit.statistics.bootstrap import by_document
 
 MASKED_SHARE = 0.15  # of a sample's tokens, as BERT was trained; at least one
+AT_ONCE = 2**22  # logits whose loss is taken together: 16 MB, for the holes that larger buffers leave add up
 NATS, LOSS_SHARE = 0.01, 0.005  # per token, and of the loss: a harmless effect is within both
 KNOWN = (
     10 * NATS
@@ -143,7 +144,7 @@ def _losses(logits: Tensor, targets: Tensor, counted: Tensor) -> Array:
     NaN for a row where none counts; infinite where the loss is not finite.
     """
     means = np.full(len(logits), np.nan)
-    for row in torch.nonzero(counted.any(1)).flatten().tolist():  # float32 copies of all logits are large
+    for row in torch.nonzero(counted.any(1)).flatten().tolist():
         mean = float(_row_losses(logits, targets, counted, row=row).double().mean())
         means[row] = mean if math.isfinite(mean) else math.inf
     return means
@@ -151,9 +152,13 @@ def _losses(logits: Tensor, targets: Tensor, counted: Tensor) -> Array:
 
 def _row_losses(logits: Tensor, targets: Tensor, counted: Tensor, *, row: int) -> Tensor:
     """Cross entropy of one row at the tokens that count, [token]."""
-    which = counted[row].to(logits.device)
-    predicted = logits[row, : len(which)][which]
-    return cross_entropy(predicted.float(), targets[row].to(logits.device)[which], reduction="none")
+    places = counted[row].to(logits.device).nonzero().flatten()
+    wanted = targets[row].to(logits.device)
+    losses = [
+        cross_entropy(logits[row, some].float(), wanted[some], reduction="none")
+        for some in places.split(max(1, AT_ONCE // logits.shape[-1]))  # type: ignore[no-untyped-call]
+    ]
+    return torch.cat(losses)
 
 
 def _defined(values: Array) -> Array:
