@@ -14,7 +14,6 @@ from audit.models.inputs import Fed, configurations
 from audit.models.location import Location
 from audit.models.tiles import NAME, Tiles, known, tiling
 from audit.models.tracing import Addition, Attention, Tracer
-from audit.models.unwatched import unwatched
 
 Way = Literal["fused", "tiles", "eager"]
 
@@ -84,7 +83,6 @@ def run(
         tiling(Tiles(tracer, rows)) if way == "tiles" else nullcontext(),
         computing(model, way),
         location.followed(),
-        unwatched(model, tracer) if way != "eager" else nullcontext(),
         tracer,
     ):
         try:

@@ -30,7 +30,6 @@ aten = torch.ops.aten
 BATCHED = {aten.bmm, aten.baddbmm}
 PRODUCTS = BATCHED | {aten.mm, aten.addmm, aten.convolution, aten._grouped_mm}  # noqa: SLF001 - its name
 SOFTMAXES = {aten._softmax, aten._safe_softmax}  # noqa: SLF001
-EVENTS = FUSED | PRODUCTS | SOFTMAXES
 SUMS = {aten.add, aten.add_}
 VIEWS = {aten.t, aten.transpose, aten.view, aten.slice, aten.unsqueeze, aten.expand, aten.permute}
 PROJECTIONS = (
@@ -102,8 +101,6 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call] # untyped in t
         self._labels = Labels()
         self._attentions = 0
         self._products = 0
-        self.events = 0  # products, softmaxes, attentions and additions so far
-        self.resting = False
         self.additions: list[Addition] = []  # of this block
 
     @classmethod
@@ -116,29 +113,16 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call] # untyped in t
         self._labels.next_block()
         self.additions = []
 
-    def rest(self) -> None:
-        """See nothing until `resume`: what runs is known from outside."""
-        super().__exit__(None, None, None)  # type: ignore[no-untyped-call]
-        self.resting = True
-
-    def resume(self, args: tuple[Any, ...], result: Any, *, product: bool) -> None:
-        """Go on after what made `result` of `args`, by one product with a weight or by none."""
-        self.resting = False
-        super().__enter__()  # type: ignore[no-untyped-call]
-        self._labels.put(result, self._multiplied(args) if product else self._labels.strongest(args))
-
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Runs an operator and labels what it returns."""
         packet, kwargs = func.overloadpacket, kwargs or {}
         if packet in SUMS and self._is_update(args):
-            self.events += 1
             return self._sum(func, args, kwargs)
         out = func(*args, **kwargs)
         if packet in VIEWS and not isinstance(self._labels.of(args[0]), Scores):
             return out  # it shares the storage, and with it the label
-        self.events += packet in EVENTS
         if packet in FUSED:
             return self._fused(args, kwargs, out)
         if packet in BATCHED:
@@ -184,7 +168,6 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call] # untyped in t
 
     def weighed(self, fused: Fused, value: Tensor, output: Tensor) -> Tensor:
         """The output to go on with after an attention whose pattern was never whole."""
-        self.events += 1
         number, self._attentions = self._attentions, self._attentions + 1
         query, columns = fused.source.query, fused.source.key.mT
         out = self._on_attention(
