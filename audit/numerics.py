@@ -26,9 +26,9 @@ def undefined(like: Tensor, *shape: int) -> Tensor:
 
 
 def some(samples: int, size: int) -> Iterator[slice]:
-    """As many samples of that many numbers as are worked on at once, in order and of one size."""
-    pieces = max(1, -(-samples * size // WORKED_ON))
-    count = max(1, -(-samples // pieces))
+    """As many samples of that many numbers as are worked on at once, in order and shared out evenly."""
+    most = max(1, WORKED_ON // max(1, size))
+    count = -(-samples // max(1, -(-samples // most))) or 1
     return (slice(start, min(start + count, samples)) for start in range(0, samples, count))
 
 

@@ -188,3 +188,17 @@ def test_fewer_than_two_directions_make_no_pair(rows: int) -> None:
     mask = torch.arange(3)[None] < rows
 
     assert numerics.mean_pairwise_cosine(torch.full((1, 3, 3), 0.3), mask).isnan().all()
+
+
+@pytest.mark.parametrize(
+    ("samples", "size"), [(0, 10), (1, 10), (8, 73_728), (3, 346_030), (39, 509_276), (5, 2**30)]
+)
+def test_samples_are_shared_out_evenly_and_never_too_many_at_once(samples: int, size: int) -> None:
+    """In order, all of them, and one at least."""
+    parts = list(numerics.some(samples, size))
+
+    assert [index for part in parts for index in range(samples)[part]] == list(range(samples))
+    assert all(
+        (part.stop - part.start) * size <= numerics.WORKED_ON or part.stop - part.start == 1 for part in parts
+    )
+    assert samples != 8 or [part.stop - part.start for part in parts] == [4, 4]

@@ -52,9 +52,8 @@ class Loss:
         asked = self.predict(batch)
         if not bool(asked.counted.any()):
             return None
-        return asked.fed, lambda output: _row_losses(
-            output.logits, asked.targets, asked.counted, row=0
-        ).mean()
+        places = asked.counted[0].nonzero().flatten()
+        return asked.fed, lambda output: _token_losses(output.logits, asked.targets, 0, places).mean()
 
     def level(self, samples: Samples) -> float:
         """The unchanged loss, in nats per token."""
@@ -144,21 +143,20 @@ def _losses(logits: Tensor, targets: Tensor, counted: Tensor) -> Array:
     NaN for a row where none counts; infinite where the loss is not finite.
     """
     means = np.full(len(logits), np.nan)
+    at_once = max(1, AT_ONCE // logits.shape[-1])
     for row in torch.nonzero(counted.any(1)).flatten().tolist():
-        mean = float(_row_losses(logits, targets, counted, row=row).double().mean())
+        parts = counted[row].nonzero().flatten().split(at_once)  # type: ignore[no-untyped-call]
+        losses = torch.cat([_token_losses(logits, targets, row, some) for some in parts])
+        mean = float(losses.double().mean())
         means[row] = mean if math.isfinite(mean) else math.inf
     return means
 
 
-def _row_losses(logits: Tensor, targets: Tensor, counted: Tensor, *, row: int) -> Tensor:
-    """Cross entropy of one row at the tokens that count, [token]."""
-    places = counted[row].to(logits.device).nonzero().flatten()
-    wanted = targets[row].to(logits.device)
-    losses = [
-        cross_entropy(logits[row, some].float(), wanted[some], reduction="none")
-        for some in places.split(max(1, AT_ONCE // logits.shape[-1]))  # type: ignore[no-untyped-call]
-    ]
-    return torch.cat(losses)
+def _token_losses(logits: Tensor, targets: Tensor, row: int, places: Tensor) -> Tensor:
+    """Cross entropy of one row at some of its tokens, [token]."""
+    places = places.to(logits.device)
+    wanted = targets[row].to(logits.device)[places]
+    return cross_entropy(logits[row, places].float(), wanted, reduction="none")
 
 
 def _defined(values: Array) -> Array:

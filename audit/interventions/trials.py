@@ -103,16 +103,15 @@ def tried(bench: Bench, way: Way, feeds: Sequence[Fed], cuts: Sequence[Cut]) -> 
         first = first._replace(output=None)  # all logits: larger than anything else here
         for cut in tuple(changed):
             try:
-                changed[cut].append(
-                    question.read(  # at once: the logits of two passes are not held together
-                        resumed(
-                            bench.model, question.fed, first, cut, start=way.start(cut), means=bench.means
-                        )
-                    )
+                found = resumed(
+                    bench.model, question.fed, first, cut, start=way.start(cut), means=bench.means
                 )
             except (Inseparable, UnusableInput) as error:
                 refused[cut] = str(error)
                 del changed[cut]
+            else:
+                changed[cut].append(question.read(found))
+                del found  # the next pass makes logits of its own
     return Tried(
         _samples(clean, feeds),
         {cut: np.concatenate(parts) for cut, parts in changed.items()},

@@ -50,7 +50,10 @@ def off_sinks(observation: AttentionObservation) -> Tensor:
 
 @lru_cache(maxsize=8)  # all layers are asked for the same rows of the same tokens
 def _places(tokens: Tensor, ranks: tuple[int, ...] | range) -> tuple[Tensor, Tensor]:
-    """Positions of the real tokens of these ranks, [batch, rank], and whether they exist; tokens stand in one run."""
+    """Positions of the real tokens of these ranks, [batch, rank], and whether they exist; tokens stand in one run.
+
+    Known by the tensor itself: what changes it in place is not noticed.
+    """
     rank = torch.tensor(ranks, device=tokens.device)
     first = tokens.int().argmax(-1, keepdim=True)
     there = rank < tokens.sum(-1, keepdim=True)

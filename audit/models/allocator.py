@@ -4,6 +4,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Final
 
@@ -20,9 +21,15 @@ RARE: Final = 2**28  # bytes of a buffer, as of many logits, that is given back:
 
 
 def begin_anew() -> None:
-    """Replace this process by one that has `ENVIRONMENT` from its start, unless whoever started it chose another."""
-    if sys.platform == "linux" and ENVIRONMENT.keys().isdisjoint(os.environ):  # noqa: TID251 - the C library's, not ours
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **ENVIRONMENT})  # noqa: S606, TID251
+    """Replace this process by one that has `ENVIRONMENT` from its start, unless whoever started it chose another.
+
+    What it did before runs again. A program that is read from a pipe cannot, and goes on as it is.
+    """
+    piped = sys.argv[0] in ("", "-") or sys.argv[0].startswith("/dev/fd/")
+    chosen = not ENVIRONMENT.keys().isdisjoint(os.environ)  # noqa: TID251 - the C library's, not ours
+    if sys.platform == "linux" and sys.executable and not chosen and not piped:
+        with suppress(OSError):
+            os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **ENVIRONMENT})  # noqa: S606, TID251
 
 
 def keep_freed() -> None:

@@ -39,3 +39,17 @@ def test_a_process_begins_anew_once_with_all_that_it_was_told(
     )
 
     assert done.stdout == f"{expected}|a b|--c|True\n"
+
+
+def test_a_program_read_from_a_pipe_is_not_lost() -> None:
+    """It could not be read again."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-"],
+        input="from audit.models.allocator import begin_anew\nbegin_anew()\nprint('here')",
+        env={"PYTHONPATH": str(Path(audit.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout == "here\n"
