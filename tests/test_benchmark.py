@@ -6,8 +6,10 @@ import sys
 
 import pytest
 
-from audit.benchmark.comparison import Comparison, Timing, compare
-from audit.errors import UnusableInput
+from audit.benchmark import comparison
+from audit.benchmark.comparison import NAMES, Comparison, Timing, compare, installed
+from audit.cli.bench import bench
+from audit.errors import MachineFault, UnusableInput
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +51,63 @@ def test_both_ways_to_decompose_every_pattern_are_tried_once(bert_tiny):
         ("eager_svd", 2),
         ("plain", 3),
     ]
+
+
+_LENS = """
+import sys
+
+class TransformerBridge:
+    @classmethod
+    def boot_transformers(cls, name, *, hf_model, tokenizer):
+        bridge = cls()
+        bridge.model = hf_model
+        return bridge
+
+    def run_with_cache(self, ids, *, names_filter):
+        print("a library that talks", "x" * 100_000)
+        print("and complains", "x" * 100_000, file=sys.stderr)
+        output = self.model(input_ids=ids, output_attentions=True)
+        found = {f"blocks.{i}.attn.hook_pattern": each for i, each in enumerate(output.attentions)}
+        if names_filter("hook_embed"):
+            raise ValueError("no room for everything")
+        return output, {name: each for name, each in found.items() if names_filter(name)}
+"""
+
+
+@pytest.fixture
+def lens(tmp_path, monkeypatch):
+    """A TransformerLens that keeps patterns, and fails where it is to keep more."""
+    (tmp_path / "transformer_lens").mkdir()
+    (tmp_path / "transformer_lens/__init__.py").write_text("")
+    (tmp_path / "transformer_lens/model_bridge.py").write_text(_LENS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.mark.usefixtures("lens")
+def test_what_others_run_may_fail_and_the_rest_is_still_compared(bert_tiny):
+    """Once, with the reason; an audit that fails ends the comparison."""
+    cases, reasons = ("plain", "lens", "lens_patterns"), []
+    timings = compare(bert_tiny, lengths=(32,), cases=cases, rounds=2, count=2, failed=reasons.append)
+
+    assert [timing.case for timing in timings] == ["plain", "lens_patterns"] * 2
+    assert ["no room for everything" in str(reason) for reason in reasons] == [True]
+    with pytest.raises(MachineFault, match="no room for everything"):
+        list(compare(bert_tiny, lengths=(32,), cases=("lens",), count=2))
+
+
+@pytest.mark.usefixtures("lens")
+def test_transformerlens_is_compared_where_it_is_installed():
+    """Both of its cases."""
+    assert installed() == tuple(NAMES)
+
+
+def test_transformerlens_is_left_out_where_it_is_not_and_named_where_it_is_asked_for(bert_tiny, monkeypatch):
+    """Nothing of ours needs it."""
+    monkeypatch.setattr(comparison, "find_spec", lambda _: None)
+    assert set(NAMES) - set(installed()) == {"lens", "lens_patterns"}
+    with pytest.raises(UnusableInput, match="pip install transformer-lens"):
+        bench([str(bert_tiny), "--case", "lens"], standalone_mode=False)
 
 
 def test_growth_is_the_slope_of_logarithms_and_ratios_are_per_sample():

@@ -5,10 +5,12 @@ each length on standard output.
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,12 +23,14 @@ from audit import catalog
 from audit.benchmark.comparison import AUDITS
 from audit.benchmark.memory import peak_beyond
 from audit.checkpoint.opening import open_checkpoint
+from audit.errors import UnusableInput
 from audit.measure import Recorder
 from audit.models.allocator import keep_freed, trim
 from audit.models.coverage import survey
 from audit.models.inputs import model_inputs, ordinary_ids
 from audit.models.loading import LoadedModel, load_model
 from audit.models.observing import observe
+from audit.models.offline import offline, quiet
 from audit.models.passes import attending
 from audit.observations import Batch
 
@@ -77,10 +81,35 @@ def eager(loaded: LoadedModel, decompose: Decompose | None = None) -> Look:
     return look
 
 
+def lens(loaded: LoadedModel, *, keeps: Callable[[str], bool]) -> Look:
+    """TransformerLens' `run_with_cache` of the activations that `keeps` names, and the entropy of every row."""
+    bridge = import_module("transformer_lens.model_bridge").TransformerBridge
+    with offline(), quiet():
+        model = bridge.boot_transformers("local", hf_model=loaded.model, tokenizer=loaded.tokenizer)
+
+    def look(batches: Sequence[Batch]) -> None:
+        for batch in batches:
+            with torch.inference_mode():
+                _, cache = model.run_with_cache(batch.input_ids, names_filter=keeps)
+            patterns = [kept for name, kept in cache.items() if _is_pattern(name)]
+            if not patterns:
+                raise UnusableInput("TransformerLens kept no pattern of this model")
+            for pattern in patterns:
+                torch.special.entr(pattern).sum(-1).mean(-1)
+
+    return look
+
+
+def _is_pattern(name: str) -> bool:
+    return name.endswith("hook_pattern")
+
+
 CASES: Final[Mapping[str, Callable[[LoadedModel], Look]]] = {
     "plain": plain,
     **{name: partial(ours, spectra=share) for name, share in AUDITS.items()},
     "eager": eager,
+    "lens_patterns": partial(lens, keeps=_is_pattern),
+    "lens": partial(lens, keeps=lambda _: True),
     "eager_svdvals": partial(eager, decompose=torch.linalg.svdvals),
     "eager_svd": partial(eager, decompose=torch.linalg.svd),
 }
@@ -115,6 +144,8 @@ def measured(look: Look, batches: Sequence[Batch]) -> dict[str, Any]:
 def main() -> int:
     """Measure one case at each length; arguments: case, checkpoint, and LENGTHxSAMPLESxAT_ONCE of each."""
     case, checkpoint, *sizes = sys.argv[1:]
+    told = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library prints is no line of ours
     if case in AUDITS:
         keep_freed()  # as an audit does, before anything is loaded
     loaded = load_model(open_checkpoint(Path(checkpoint)))
@@ -122,8 +153,8 @@ def main() -> int:
     for size in sizes:
         tokens, rows, at_once = map(int, size.split("x"))
         found = measured(look, batches_of(loaded.model, tokens, rows, at_once))
-        sys.stdout.write(json.dumps({"case": case, "tokens": tokens, "samples": rows, **found}) + "\n")
-        sys.stdout.flush()
+        told.write(json.dumps({"case": case, "tokens": tokens, "samples": rows, **found}) + "\n")
+        told.flush()
     return 0
 
 

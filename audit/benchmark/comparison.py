@@ -6,23 +6,28 @@ round starts all of them anew, and the cases take turns.
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from audit.errors import MachineFault, UnusableInput
+from audit.errors import AuditError, MachineFault, UnusableInput
 from audit.models.allocator import ENVIRONMENT
 
 LENGTHS: Final = (128, 512, 1024, 2048)
 AUDITS: Final = {"without_spectra": 0.0, "default": 0.5, "everything": 1.0}  # shares; 16 of 32 is the default
+LENS: Final = ("lens_patterns", "lens")  # need TransformerLens, which nothing else here does
 SLOW: Final = ("eager_svdvals", "eager_svd")  # run in the first round alone, on the first samples
+OTHERS: Final = ("eager", *LENS, *SLOW)
 # tokens a case is given: of longer samples it takes minutes or all memory
-LONGEST: Final = {"eager": 2048, **dict.fromkeys(SLOW, 1024)}
+LONGEST: Final = {"eager": 2048, "lens_patterns": 2048, **dict.fromkeys(("lens", *SLOW), 1024)}
 ROWS: Final = 8  # samples at once, as many as an audit feeds
 NAMES: Final = {
     "plain": "plain forward pass, SDPA",
@@ -30,6 +35,8 @@ NAMES: Final = {
     "default": "audit, spectra of half the samples (the default)",
     "everything": "audit, spectra of every sample",
     "eager": "eager, output_attentions, entropies",
+    "lens_patterns": "TransformerLens, run_with_cache of patterns, entropies",
+    "lens": "TransformerLens, run_with_cache of everything, entropies",
     "eager_svdvals": "eager, output_attentions, entropies, singular values",
     "eager_svd": "eager, output_attentions, entropies, full SVD",
 }
@@ -95,6 +102,11 @@ def _median(runs: Sequence[Timing]) -> Timing:
     return runs[0]._replace(seconds=seconds, bytes=round(most))
 
 
+def installed() -> tuple[str, ...]:
+    """The cases that can be run here."""
+    return tuple(case for case in NAMES if case not in LENS or find_spec("transformer_lens") is not None)
+
+
 def samples(tokens: int) -> int:
     """How many samples of a length are fed: 4,096 tokens, and at least two samples, for half of them to mean one."""
     return max(2, 4096 // tokens)
@@ -104,20 +116,23 @@ def compare(
     checkpoint: Path,
     *,
     lengths: Sequence[int] = LENGTHS,
-    cases: Sequence[str] = tuple(NAMES),
+    cases: Sequence[str] | None = None,
     rounds: int = 3,
     count: int | None = None,
+    failed: Callable[[AuditError], None] | None = None,
 ) -> Iterator[Timing]:
     """Every case at every length, each case in a process of its own, as they are done: once for every round.
 
-    `count` samples are fed of each length, or as many as make 4,096 tokens.
+    `cases` are all that are installed. `count` samples are fed of each length, or as many as make 4,096 tokens.
+    `failed` hears why what others run failed, which is then left out.
 
     Raises:
-        UnusableInput: the checkpoint cannot be audited.
+        UnusableInput: the checkpoint cannot be audited, or not by what others run.
         MachineFault: a case died.
     """
+    cases = [*(installed() if cases is None else cases)]
     for round_ in range(rounds):
-        for case in cases:
+        for case in tuple(cases):
             if case in SLOW and round_:
                 continue
             sizes = [
@@ -125,8 +140,13 @@ def compare(
                 for tokens in sorted(lengths)
                 if tokens <= LONGEST.get(case, tokens)
             ]
-            if sizes:
-                yield from _timings(case, checkpoint, sizes)
+            try:
+                yield from _timings(case, checkpoint, sizes) if sizes else ()
+            except (UnusableInput, MachineFault) as error:
+                if failed is None or case not in OTHERS:
+                    raise
+                failed(error)
+                cases.remove(case)
 
 
 def at_once(samples: int) -> int:
@@ -142,18 +162,28 @@ def _size(rows: int, tokens: int, *, slow: bool) -> str:
 
 def _timings(case: str, checkpoint: Path, sizes: Sequence[str]) -> Iterator[Timing]:
     command = [sys.executable, "-P", "-m", "audit.benchmark.cases", case, str(checkpoint), *sizes]
-    with subprocess.Popen(  # noqa: S603 - ourselves
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment(case)
-    ) as child:
+    with (
+        tempfile.TemporaryFile("w+") as errors,  # a pipe that nobody reads would stop it
+        subprocess.Popen(  # noqa: S603 - ourselves
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, env=_environment(case)
+        ) as child,
+    ):
         assert child.stdout is not None  # noqa: S101 - asked for above
-        assert child.stderr is not None  # noqa: S101
         for line in child.stdout:
             yield Timing(**json.loads(line))
-        said = child.stderr.read().strip().splitlines()
+        child.wait()
+        errors.seek(0)
+        said = errors.read().strip().splitlines()
     if child.returncode:
-        reason = said[-1] if said else f"ended with {child.returncode}"
+        reason = said[-1] if said and child.returncode > 0 else _ended(child.returncode)
         kind = UnusableInput if "audit.errors" in reason else MachineFault
         raise kind(f"case {case!r} on {str(checkpoint)!r}: {reason.removeprefix('audit.errors.')}")
+
+
+def _ended(code: int) -> str:
+    if code == -signal.SIGKILL:
+        return "it was killed, as a process is that takes all memory"
+    return f"it was ended by signal {-code}" if code < 0 else f"it ended with {code}"
 
 
 def _environment(case: str) -> dict[str, str]:

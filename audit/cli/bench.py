@@ -8,8 +8,8 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from audit.benchmark.comparison import LENGTHS, NAMES, Comparison, compare
-from audit.errors import UnusableInput
+from audit.benchmark.comparison import LENGTHS, NAMES, Comparison, compare, installed
+from audit.errors import AuditError, UnusableInput
 
 
 @click.command()
@@ -29,7 +29,8 @@ from audit.errors import UnusableInput
     type=click.Choice(list(NAMES)),
     multiple=True,
     help="Only these; repeatable. The plain pass is always run. eager: output_attentions and entropies, up to 2,048"
-    " tokens; eager_svdvals, eager_svd: and each pattern's singular values, or its full SVD, up to 1,024.",
+    " tokens; lens_patterns, lens: TransformerLens' run_with_cache, where it is installed; eager_svdvals, eager_svd: and"
+    " each pattern's singular values, or its full SVD, up to 1,024.",
 )
 @click.option(
     "--rounds",
@@ -59,9 +60,17 @@ def bench(
     """
     if not checkpoint.exists():
         raise UnusableInput(f"{str(checkpoint)!r} does not exist: give a model folder or a GGUF file")
-    wanted = tuple(name for name in NAMES if name == "plain" or not cases or name in cases)
+    lost: list[AuditError] = []
+
+    def left_out(error: AuditError) -> None:
+        lost.append(error)
+        click.echo(f"attnaudit: {error}: left out", err=True)
+
+    wanted = tuple(name for name in _runnable(cases) if name == "plain" or not cases or name in cases)
     timings = []
-    for timing in compare(checkpoint, lengths=lengths, cases=wanted, rounds=rounds, count=samples):
+    for timing in compare(
+        checkpoint, lengths=lengths, cases=wanted, rounds=rounds, count=samples, failed=left_out
+    ):
         timings.append(timing)
         click.echo(f"{timing.case} {timing.tokens} tokens: {timing.seconds:.2f} s", err=True)
     found = Comparison.of_rounds(timings)
@@ -69,7 +78,18 @@ def bench(
         sys.stdout.buffer.write(msgspec.json.encode(_plain(found, wanted)) + b"\n")
     else:
         Console().print(table(found, sorted(lengths)))
-    return 0
+    return max((error.exit_code for error in lost), default=0) if cases else 0
+
+
+def _runnable(cases: tuple[str, ...]) -> tuple[str, ...]:
+    """All that are installed; UnusableInput where one of `cases` is not."""
+    here = installed()
+    missing = "TransformerLens is not installed (pip install transformer-lens)"
+    if absent := [case for case in cases if case not in here]:
+        raise UnusableInput(f"--case {absent[0]}: {missing}")
+    if not cases and len(here) < len(NAMES):
+        click.echo(f"{missing}: it is left out", err=True)
+    return here
 
 
 def table(found: Comparison, lengths: list[int]) -> Table:
