@@ -4,18 +4,16 @@ import getpass
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from audit.errors import AuditError, MachineFault, UnusableInput
-from audit.limits import MOST_SHARDS
+from audit.errors import MachineFault, UnusableInput
 from audit.results import Plan
 from workers.app import make_app
 from workers.batches import Batches, Standing
 from workers.connections import TRANSIENT, connected, without_secret
+from workers.helpers import call_helpers, check_shards, helpers_of
 from workers.hints import ENOUGH, hint
 from workers.jobs import Job, State
 from workers.ledger.ledger import Ledger
@@ -54,20 +52,19 @@ class Client:
         force: bool = False,
         job_id: str | None = None,
         shards: int = 1,
+        told: Callable[[str], None] = lambda _: None,
     ) -> str:
         """The id of the accepted job, which is on the server's disk now; paths are relative to the model root.
 
-        With a `job_id` of your own, submitting again after a lost answer is the same job. Its samples are shared by
-        `shards` workers, where so many are free. Raises UnusableInput, MachineFault.
+        With a `job_id` of your own, submitting again after a lost answer is the same job. It is shared by `shards`
+        workers, where so many are free; `told` hears why fewer will, if so. Raises UnusableInput, MachineFault.
         """
-        if not 1 <= shards <= MOST_SHARDS:
-            raise UnusableInput(f"shards {shards} is outside 1..{MOST_SHARDS}")
-        if shards > 1 and plan and plan.max_memory:
-            raise UnusableInput("--shards with --max-memory: one worker reads the weights once; use either")
+        plan = plan or Plan()
+        check_shards(shards, plan)
         message = checked(
             Message(
                 checkpoint=checkpoint,
-                plan=plan or Plan(),
+                plan=plan,
                 policy=policy,
                 adapter=adapter,
                 priority=priority,
@@ -77,13 +74,11 @@ class Client:
             )
         )
         job_id = job_id or str(uuid.uuid4())
-        helpers = [f"{job_id}-shard-{number}" for number in range(2, shards + 1)]
-        if not all(map(usable_id, (job_id, *helpers))):
+        if not all(map(usable_id, (job_id, *helpers_of(job_id, shards)))):
             raise UnusableInput(f"job id {job_id[:80]!r}: use up to 128 letters, digits, '_' and '-'")
         self._enter(job_id, message)
-        with suppress(AuditError):  # a full queue, or a job that is over by now: it needs no more help
-            for helper in helpers:
-                self._enter(helper, replace(message, helps=job_id))
+        if why := call_helpers(self._enter, job_id, message, shards=shards):
+            told(why)
         return job_id
 
     def _enter(self, job_id: str, message: Message) -> None:

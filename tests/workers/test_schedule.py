@@ -135,6 +135,10 @@ def test_a_file_with_cron_and_interval_is_read(tmp_path):
         ),
         ("[[schedule]]\nname = 'a'\nevery = '1h'\ncheckpoints = ['a']\nevry = 1", "did you mean every"),
         ("[[schedule]]\nname = 'a'\nevery = '1h'\ncheckpoints = ['a']\n" * 2, "twice"),
+        (
+            "[[schedule]]\nname = 'a'\nevery = '1h'\ncheckpoints = ['a']\nshards = 17",
+            "'a': shards 17 is outside",
+        ),
     ],
 )
 def test_a_wrong_file_is_refused_by_one_line(tmp_path, text, reason):
@@ -244,6 +248,16 @@ def test_two_schedulers_fire_each_slot_of_an_hour_once(ledger, root, ticker):
     # Then each of the sixty slots is one job
     assert sum(made) == 60
     assert len(jobs(ledger)) == 60
+
+
+@pytest.mark.redis
+def test_a_slot_may_be_shared_by_several_workers(ledger, root, ticker):
+    """Its helpers are called once, with it."""
+    apply(ledger, minutely(shards=3))
+    assert [ticker().tick(NOON), ticker().tick(NOON)] == [1, 0]
+    slot, *helpers = sorted(job.id for job in ledger.jobs())
+    assert helpers == [f"{slot}-shard-2", f"{slot}-shard-3"]
+    assert [ledger.claim("w", lease=10).id for _ in range(3)] == [slot, *helpers]
 
 
 @pytest.mark.redis

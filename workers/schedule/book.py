@@ -47,9 +47,9 @@ class Schedules:
         known = self.all()
         fresh = {}
         for entry in entries:
-            old, text = known.get(entry.name), encoded(entry)
-            since = old.since if old and old.entry == text else (time.time() if now is None else now)
-            fresh[entry.name] = _json(Applied(entry=text, since=since))
+            old = known.get(entry.name)
+            since = old.since if old and old.content == entry else (time.time() if now is None else now)
+            fresh[entry.name] = _json(Applied(entry=encoded(entry), since=since))
         self._write(fresh)
 
     def remove(self, name: str) -> None:

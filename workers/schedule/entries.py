@@ -12,6 +12,7 @@ from croniter import croniter
 
 from audit.errors import UnusableInput, unknown_name
 from audit.results import Plan
+from workers.helpers import check_shards
 from workers.message import SCHEMA, Message, below_root, parsed
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
@@ -38,6 +39,7 @@ class Entry:
     adapter: str | None = None
     priority: int = 3  # below what people wait for
     pdf: bool = True
+    shards: int = 1  # workers that share each audit
 
     def message(self, checkpoint: str) -> Message:
         """The job for one checkpoint."""
@@ -121,7 +123,10 @@ def _check(entry: Entry) -> None:
         raise unknown_name(
             f"key in plan of schedule {entry.name!r}:", min(unknown), [f.name for f in fields(Plan)]
         )
-    entry.message("any")
+    try:
+        check_shards(entry.shards, entry.message("any").plan)
+    except UnusableInput as error:
+        raise UnusableInput(f"schedule {entry.name!r}: {error}") from None
 
 
 def _seconds(value: Any, name: str) -> int | None:

@@ -8,6 +8,7 @@ from typing import Final
 
 from audit.errors import AuditError
 from audit.identity import digest_of
+from workers.helpers import call_helpers
 from workers.ledger.ledger import Ledger
 from workers.schedule.book import Applied, Fired, Schedules
 from workers.schedule.complete import fingerprint, incomplete
@@ -72,11 +73,16 @@ class Ticker:
             return 0
         try:
             # the ledger first: a slot that is recorded and has no job would be lost
-            accepted = self._ledger.accept(f"{SLOT}{key}", entry.message(name), slot=key)
+            job, message = f"{SLOT}{key}", entry.message(name)
+            accepted = self._ledger.accept(job, message, slot=key)
         except AuditError as error:
             self._say(entry, name, str(error))
             return 0
-        fired.record(key, schedule=entry.name, checkpoint=name, slot=word, job=f"{SLOT}{key}")
+        if accepted.outcome == "accepted" and (
+            why := call_helpers(self._ledger.accept, job, message, shards=entry.shards)
+        ):
+            _LOG.info("schedule %s: %s: %s", entry.name, name, why, extra={"schedule": entry.name})
+        fired.record(key, schedule=entry.name, checkpoint=name, slot=word, job=job)
         self._done.add(key)
         return int(accepted.outcome == "accepted")
 

@@ -52,6 +52,7 @@ def submit(
             pdf=not no_pdf,
             force=force,
             shards=shards,
+            told=lambda why: click.echo(f"attnaudit: {why}", err=True),
         )
     click.echo(job_id)
     return 0
