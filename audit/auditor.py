@@ -1,12 +1,11 @@
 """One audit from a path to a published folder: the library's front door."""
 
-import shutil
 from pathlib import Path
 
 from audit import policy as policies
 from audit import store as stores
 from audit.checkpoint.opening import open_checkpoint
-from audit.known import known
+from audit.known import earlier
 from audit.progress import Progress, Silent
 from audit.provenance import command_line
 from audit.report.redraw import redraw
@@ -15,6 +14,7 @@ from audit.report.shelving import shelve
 from audit.request import request
 from audit.results import Audit, Plan
 from audit.run import run
+from audit.sharing import sharing
 from audit.store import Fence
 
 
@@ -53,25 +53,16 @@ def audit_checkpoint(
     asked = request(opened, plan, policies.load(policy), command=said)
     if not force and stores.exists(store, asked.audit_id):
         return _with_reports(store / asked.audit_id, pdf=pdf)
-    measured = None if force else stores.measured(store, asked.measurement_id)
     with stores.attempt(store, fence.label if fence else "") as folder, stores.faults_of_the_disk(store):
-        if measured:
-            shutil.copyfile(measured / stores.MEASUREMENTS, folder / stores.MEASUREMENTS)
         kept = stores.partial(store, asked.measurement_id)
-        audit = run(
-            asked,
-            folder,
-            progress,
-            before=stores.read(measured) if measured else None,
-            earlier=None if force or measured else known(store, asked),
-            kept=kept if fence else None,
-        )
+        with sharing(kept if fence else None, asked.steps_id):
+            audit = run(asked, folder, progress, **earlier(store, asked, folder, force=force)._asdict())
         stores.write_audit(audit, folder)
         with progress.stage("report", 1) as advance:
             render(audit, folder, pdf=pdf)
             advance(1)
         stores.publish(folder, store, audit.audit_id, replace=force, fence=fence)
-        shutil.rmtree(kept, ignore_errors=True)
+        stores.forget_partial(store, asked.measurement_id)
     shelve(store)
     return stores.read(store / audit.audit_id)
 

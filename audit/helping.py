@@ -1,18 +1,18 @@
-"""Measures pieces of an audit that another process makes, and publishes nothing."""
+"""Goes through an audit beside the process that makes it, shares its steps, and publishes nothing."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from audit import policy as policies
 from audit import store as stores
 from audit.checkpoint.opening import open_checkpoint
-from audit.feeding import feeds_of
-from audit.known import Known, known
-from audit.measuring import helped
-from audit.progress import Progress
+from audit.known import earlier
+from audit.progress import Advance, Progress
 from audit.request import request
 from audit.results import Plan
-from audit.run import ready
+from audit.run import run
+from audit.sharing import Unwanted, refuse_unwanted, sharing
 
 
 def help_audit(
@@ -25,26 +25,46 @@ def help_audit(
     store: Path,
     force: bool,
     progress: Progress,
+    label: str = "",
 ) -> None:
-    """Measure what is free of that audit until nothing is; the attempt that publishes it finds it in `store`.
+    """Make what is free of that audit until it is published; the attempt that publishes it finds it in `store`.
 
-    Nothing is done where the audit is published already. Raises UnusableInput, MachineFault.
+    `label` is that of an attempt: what one that was killed leaves behind is found by it. Nothing is done where the
+    audit is published already. Raises UnusableInput, MachineFault.
     """
     opened = open_checkpoint(
         checkpoint, adapter=adapter, allow_pickle=plan.allow_pickle, model_root=model_root
     )
     asked = request(opened, plan, policies.load(policy), command="")
     kept = stores.partial(store, asked.measurement_id)
-    with stores.faults_of_the_disk(store):
-        kept.mkdir(parents=True, exist_ok=True)
-    # looked up once the folder is there: whoever publishes from now on removes it, which ends the help
-    if not force and stores.measured(store, asked.measurement_id):
-        with suppress(OSError):
-            kept.rmdir()
-        return
-    with progress.stage("load", 1) as advance:
-        loaded = ready(asked, kept)
-        feeds, _ = feeds_of(asked, loaded)
-        advance(1)
-    earlier = Known(asked) if force else known(store, asked)
-    helped(earlier, loaded, feeds, kept=kept, progress=progress)
+    with (
+        stores.attempt(store, label) as folder,
+        stores.faults_of_the_disk(store),
+        suppress(Unwanted),
+        sharing(kept, asked.steps_id, helping=True),
+    ):
+        # looked up once the folder is there: whoever publishes from now on removes it, which ends the help
+        if not force and stores.exists(store, asked.audit_id):
+            with suppress(OSError):
+                kept.rmdir()
+        else:
+            run(asked, folder, _WhileWanted(progress), **earlier(store, asked, folder, force=force)._asdict())
+
+
+class _WhileWanted:
+    """Shows the stages as help, and ends where nobody wants it any more."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    @contextmanager
+    def stage(self, name: str, total: int) -> Iterator[Advance]:
+        """Open a stage; its steps raise Unwanted once the audit is over."""
+        refuse_unwanted()
+        with self._progress.stage(f"help: {name}", total) as advance:
+
+            def advance_if_wanted(steps: int) -> None:
+                advance(steps)
+                refuse_unwanted()
+
+            yield advance_if_wanted

@@ -1,9 +1,11 @@
 """What earlier audits of the store say of one that differs from them in its metrics alone: that is not measured again."""
 
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -96,6 +98,24 @@ class Known:
 def known(store: Path, asked: Request) -> Known:
     """What the store holds of the measurements that are asked for; damaged audits say nothing."""
     return Known(asked, tuple(_alike(store, asked)))
+
+
+class Earlier(NamedTuple):
+    """What the store holds of an audit that is about to be made; one of the two at most."""
+
+    before: Audit | None = None  # with the same measurements, under another policy
+    earlier: Known | None = None  # others that differ in their metrics alone
+
+
+def earlier(store: Path, asked: Request, folder: Path, *, force: bool) -> Earlier:
+    """Nothing where it is to be measured anew by `force`; the table of measurements that stay goes into `folder`."""
+    if force:
+        return Earlier()
+    same = stores.measured(store, asked.measurement_id)
+    if same is None:
+        return Earlier(earlier=known(store, asked))
+    shutil.copyfile(same / MEASUREMENTS, folder / MEASUREMENTS)
+    return Earlier(before=stores.read(same))
 
 
 def _alike(store: Path, asked: Request) -> Iterator[Entry]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from audit.models.loading import LoadedModel
 from audit.models.positions import learned_positions
 from audit.models.weights import nonfinite_tensors, weight_observations
 from audit.nulls import Ground, all_nulls
-from audit.pieces import Forward, Piece, each_free, gather, measure_in_step, pieces
+from audit.pieces import Forward, Piece, gather, measure_in_step, pieces
 from audit.probes.sampling import Feed
 from audit.progress import Progress
 from audit.protocol import apart, by_protocol
@@ -26,8 +26,9 @@ from audit.results import Measurement, Null
 from audit.results.demographics import Published, Skew
 from audit.results.reach import Reach
 from audit.results.subject import Coverage, LayerCoverage, Skipped, Subject
+from audit.sharing import Step, made, once
 from audit.similarity import Kernels
-from audit.skew.published.survey import survey_published
+from audit.skew.published.survey import Surveyed, survey_published
 from audit.skew.survey import survey_skew
 from audit.store import MEASUREMENTS
 
@@ -61,19 +62,17 @@ def measured(
     unfed: tuple[Skipped, ...],
     *,
     folder: Path,
-    kept: Path | None,
     progress: Progress,
 ) -> Measured:
     """What is seen on `feeds`, but for what is `known`; `unfed` is what could not be fed, and why.
 
-    `measurements.parquet` is written into `folder`; in `kept` is what earlier attempts measured, and is kept what this
-    one does.
+    `measurements.parquet` is written into `folder`.
     """
     asked, before = known.asked, known.audit
     if taken := len(asked.metrics) - len(known.missing.metrics):
         with progress.stage("metrics taken over", taken) as advance:
             advance(taken)
-    seen = _observed(known, loaded, feeds, folder=folder, kept=kept, progress=progress)
+    seen = _observed(known, loaded, feeds, folder=folder, progress=progress)
     subject = _subject(loaded, seen.layers)
     measurements = known.joined(_by_metric(known.missing, loaded, feeds, seen, progress))
     if subject.nonfinite:
@@ -103,22 +102,6 @@ def measured(
     )
 
 
-def helped(
-    known: Known, loaded: LoadedModel, feeds: Sequence[Feed], *, kept: Path, progress: Progress
-) -> None:
-    """Measure into `kept` what is free of the pieces of `feeds`, as long as somebody may want them there."""
-    asked = known.missing
-    usual, layers = apart(asked.metrics)[0], survey(loaded.model)
-    forward, gradients = Forward(loaded, layers), Gradients(loaded, layers, usual, asked.plan)
-    for fed in feeds:
-        opened = _opened(known, fed, layers, forward=forward, gradients=gradients, kept=kept)
-        for name, found in opened.stages:
-            with progress.stage(f"help: {name}", sum(len(piece.batches) for piece in found)) as advance:
-                for piece in found:
-                    if kept.is_dir():  # until the audit is published
-                        each_free([piece], advance)
-
-
 def _stages(
     known: Known,
     fed: Feed,
@@ -126,14 +109,13 @@ def _stages(
     *,
     forward: Forward,
     gradients: Gradients,
-    kept: Path | None,
 ) -> Iterator[Stage]:
     """What is looked at of a probe, in pieces: all of it forward, some of it backward where there is a loss."""
     asked = known.missing
     if not known.layers:
-        yield f"observe {fed.name}", pieces(asked, fed, fed.batches, forward, recorder, kept=kept)
+        yield f"observe {fed.name}", pieces(asked, fed, fed.batches, forward, recorder)
     if samples := gradients.samples(fed):
-        backward = pieces(asked, fed, samples, gradients.record, recorder, kept=kept, gradients=True)
+        backward = pieces(asked, fed, samples, gradients.record, recorder, gradients=True)
         yield f"gradients {fed.name}", backward
 
 
@@ -144,10 +126,16 @@ def _people(
     skew = tuple(
         survey_skew(loaded, probe, layers=layers, plan=asked.plan, progress=progress) for probe in asked.pairs
     )
-    scored = [
-        survey_published(loaded, probe, layers=layers, plan=asked.plan, progress=progress)
-        for probe in asked.published
-    ]
+    scored = made(
+        Surveyed,
+        [
+            Step(
+                ["published", probe.name],
+                partial(survey_published, loaded, probe, layers=layers, plan=asked.plan, progress=progress),
+            )
+            for probe in asked.published
+        ],
+    )
     skew += tuple(each.skew for each in scored if each.skew)
     return skew, tuple(each.published for each in scored)
 
@@ -156,9 +144,10 @@ def _reach(asked: Request, loaded: LoadedModel, feeds: Sequence[Feed], progress:
     if asked.plan.depth != "full":
         return None
     with progress.stage("reach", 1) as advance:
-        made = reach(loaded, longest_text(asked, feeds), seed=asked.plan.seed)
+        text = longest_text(asked, feeds)
+        found = once(Reach, ["reach"], lambda: reach(loaded, text, seed=asked.plan.seed))
         advance(1)
-    return made
+    return found
 
 
 def _by_metric(
@@ -213,12 +202,11 @@ def _opened(
     *,
     forward: Forward,
     gradients: Gradients,
-    kept: Path | None,
 ) -> _Opened:
     asked = known.missing
     usual, _ = apart(asked.metrics)
     recorder = Recorder(usual, layers, fed.samples, spectra=asked.plan.spectra)
-    stages = _stages(known, fed, recorder, forward=forward, gradients=gradients, kept=kept)
+    stages = _stages(known, fed, recorder, forward=forward, gradients=gradients)
     return _Opened(fed, recorder, tuple(stages))
 
 
@@ -228,7 +216,6 @@ def _observed(
     feeds: Sequence[Feed],
     *,
     folder: Path,
-    kept: Path | None,
     progress: Progress,
 ) -> _Observed:
     asked = known.missing
@@ -237,12 +224,8 @@ def _observed(
     by_probe: dict[str, dict[str, Measurement]] = {}
     gradients = Gradients(loaded, layers, usual, asked.plan)
     forward = Forward(loaded, layers, first=feeds[0].batches[0] if feeds else None)
-    if kept:
-        with suppress(OSError):  # a full disk will be told by what cannot do without it
-            kept.mkdir(parents=True, exist_ok=True)
-
     probes: Iterable[_Opened] = (
-        _opened(known, fed, layers, forward=forward, gradients=gradients, kept=kept) for fed in feeds
+        _opened(known, fed, layers, forward=forward, gradients=gradients) for fed in feeds
     )
     if loaded.streamed:
         probes = list(probes)

@@ -1,15 +1,10 @@
 """What was measured of a piece of a probe, by an attempt that died since or by another process that is at it too.
 
-One file for each piece, replaced after a batch, and one whose lock says that somebody works on it. The former begins
-with a digest over what it belongs to and what it holds: another measurement's state, a torn or an edited file is as good
-as none.
+One file for each piece, replaced after a batch.
 """
 
-import fcntl
-import hashlib
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, Self
 
@@ -19,12 +14,13 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from audit.identity import digest_of
+from audit.kept import Kept
 from audit.measure import Recorder
 from audit.probes.sampling import Feed
 from audit.request import Request
+from audit.sharing import shared_in
 
 _FORMAT: Final = 2
-_DIGEST: Final = 32  # bytes
 _SHARE: Final = 0.05  # of the time may go into keeping
 
 
@@ -32,12 +28,11 @@ class Partial:
     """The state of one piece's recorder; without a folder nothing is kept and nothing is known."""
 
     def __init__(self, folder: Path | None, identity: str) -> None:
-        self._path = folder / f"{identity}.part" if folder else None
-        self._identity = identity
+        self._file = Kept(folder, identity)
         self._saved, self._took = time.monotonic(), 0.0  # when, and in how many seconds
 
     @classmethod
-    def of(cls, folder: Path | None, asked: Request, fed: Feed, recorder: Recorder, number: int) -> Self:
+    def of(cls, asked: Request, fed: Feed, recorder: Recorder, number: int) -> Self:
         """The one of a piece of `fed`: the same numbers to the bit need the same batches and as many threads."""
         plan = asked.plan
         about = [
@@ -50,29 +45,20 @@ class Partial:
             recorder.metrics,
             number,
         ]
-        return cls(folder, digest_of(about))
+        return cls(shared_in(), digest_of(about))
 
-    @contextmanager
-    def taken(self) -> Iterator[bool]:
+    def taken(self) -> AbstractContextManager[bool]:
         """Whether nobody else works on the piece during the block; a process that dies lets go of it."""
-        try:
-            lock = self._path.with_suffix(".lock").open("w") if self._path else None
-        except OSError:  # nowhere to keep anything: nothing is shared
-            lock = None
-        if lock is None:
-            yield True
-            return
-        with lock:
-            yield _locked(lock.fileno())
+        return self._file.taken()
 
     def restore(self, recorder: Recorder, seen: set[int]) -> int:
         """How many batches are done already, their results and the layers they showed being entered."""
         try:
-            data = self._path.read_bytes() if self._path else b""
-            if data[:_DIGEST] != self._digest(data[_DIGEST:]):
-                return 0
-            state = load(data[_DIGEST:])
-        except (OSError, SafetensorError):
+            data = self._file.read()
+            state = load(data) if data else {}
+        except SafetensorError:
+            return 0
+        if not state:
             return 0
         seen |= set(state.pop("seen").tolist())
         done = int(state.pop("done")[0])
@@ -82,30 +68,9 @@ class Partial:
     def keep(self, done: int, recorder: Recorder, seen: set[int], *, last: bool = False) -> None:
         """Keep the state after `done` batches, unless it is not the `last` and would take too much of the time."""
         began = time.monotonic()
-        if self._path is None or (not last and self._took > _SHARE * (began - self._saved)):
+        if not self._file.lasts or (not last and self._took > _SHARE * (began - self._saved)):
             return
         state = {"done": np.array([done]), "seen": np.array(sorted(seen), np.int64), **recorder.state()}
-        try:
-            self._write(self._path, save(state))
-        except OSError:  # a full disk will be told by what cannot do without it
-            self._path = None
+        self._file.write(save(state))
         self._saved = time.monotonic()
         self._took = self._saved - began
-
-    def _write(self, path: Path, data: bytes) -> None:
-        fresh = path.with_name(f".{path.name}.{time.monotonic_ns()}")
-        fresh.write_bytes(self._digest(data) + data)
-        fresh.replace(path)
-
-    def _digest(self, data: bytes) -> bytes:
-        return hashlib.sha256(self._identity.encode() + data).digest()
-
-
-def _locked(file: int) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks: two may do the same work, which harms nothing
-        return True
-    return True

@@ -8,8 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from audit.limits import MOST_SHARDS
 from audit.measure import Recorder
@@ -21,10 +20,10 @@ from audit.probes.sampling import Feed
 from audit.progress import Advance
 from audit.request import Request
 from audit.results.subject import LayerCoverage
+from audit.sharing import PAUSE
 from audit.similarity import Kernels
 
 Look = Callable[[Batch, Recorder], set[int]]  # one pass, its numbers recorded -> layers observed
-_PAUSE: Final = 0.1  # seconds between two looks at pieces that others work on
 
 
 class Piece(NamedTuple):
@@ -63,14 +62,13 @@ def pieces(
     look: Look,
     recorder: Recorder,
     *,
-    kept: Path | None,
     gradients: bool = False,
 ) -> tuple[Piece, ...]:
-    """The pieces of what is fed of a probe, recording into rows of `recorder`; what others measured lies in `kept`."""
+    """The pieces of what is fed of a probe, recording into rows of `recorder`."""
     cuts = cut(batches)
     parts = [recorder.part(own[0].samples[0], own[-1].samples[-1], gradients=gradients) for own in cuts]
     return tuple(
-        Piece(own, look, part, Partial.of(kept, asked, fed, part, number), set())
+        Piece(own, look, part, Partial.of(asked, fed, part, number), set())
         for number, (own, part) in enumerate(zip(cuts, parts, strict=True))
     )
 
@@ -102,7 +100,7 @@ def gather(found: Sequence[Piece], recorder: Recorder, advance: Advance) -> set[
     while left:
         held = each_free(left, advance)
         if len(held) == len(left):
-            time.sleep(_PAUSE)
+            time.sleep(PAUSE)
         left = held
     for piece in found:
         recorder.sums.absorb(piece.recorder.sums)

@@ -33,6 +33,11 @@ class Request(NamedTuple):
     audit_id: str
     command: str
 
+    @property
+    def steps_id(self) -> str:
+        """Of all that decides what a step of the audit makes, to the last bit."""
+        return digest_of([self.audit_id, self.plan.batch_size])
+
 
 def request(checkpoint: Checkpoint, plan: Plan, policy: Policy, *, command: str) -> Request:
     """Everything that can be known and refused before the model is loaded."""

@@ -45,14 +45,12 @@ def run(
     *,
     before: Audit | None = None,
     earlier: Known | None = None,
-    kept: Path | None = None,
 ) -> Audit:
     """The audit; `measurements.parquet` and the exhibits are written into `folder` on the way.
 
     The measurements are taken over from `before`, an audit with the same ones under another policy, where given:
     then they are judged, confirmed and drawn anew, as they would have been at first, and not measured again.
     Where `earlier` audits differ in their metrics alone, those that they lack are measured.
-    In the folder `kept` is what earlier attempts measured; this one goes on from there and keeps there what it measures.
     """
     started, clock = dt.datetime.now(dt.UTC), time.monotonic()
     stand, earlier = _stand(asked, folder, progress), earlier or Known(asked)
@@ -65,7 +63,6 @@ def run(
             stand.feeds,
             stand.unfed,
             folder=folder,
-            kept=kept,
             progress=progress,
         )
     )

@@ -139,6 +139,14 @@ def partial(store: Path, measurement_id: str) -> Path:
     return store / f"{_PARTIAL}{measurement_id}"
 
 
+def forget_partial(store: Path, measurement_id: str) -> None:
+    """Remove that folder, at once for all who look for it."""
+    with suppress(OSError):
+        gone = Path(tempfile.mkdtemp(prefix=_ATTEMPT, dir=store))
+        partial(store, measurement_id).replace(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+
+
 def partials(store: Path) -> list[Path]:
     """The folders of unfinished measurements; each is safe to remove and costs its next attempt a while."""
     return sorted(store.glob(f"{_PARTIAL}*"))

@@ -145,7 +145,7 @@ def test_keeping_takes_no_more_than_its_share(tmp_path, monkeypatch):
     """After a slow write the next one waits until it is a small part of the time."""
     recorder, clock = _Recorder(), [0.0]
     monkeypatch.setattr(partial.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(partial.Partial, "_write", lambda *_: clock.__setitem__(0, clock[0] + 1.0))
+    monkeypatch.setattr(partial.Kept, "write", lambda *_: clock.__setitem__(0, clock[0] + 1.0))
     kept = partial.Partial(tmp_path, "a" * 64)
     for done in range(1, 101):
         clock[0] += 1.0

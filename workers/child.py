@@ -77,6 +77,7 @@ def _helped(run: Run, line: Line) -> Helped:
         store=Path(run.store),
         force=run.force,
         progress=_Told(line),
+        label=run.label,
     )
     return Helped(round(monotonic() - began, 3))
 

@@ -32,7 +32,7 @@ class Message:
     adapter: str | None = None
     pdf: bool = True
     force: bool = False
-    helps: str | None = None  # id of the job whose samples it helps to measure, publishing nothing
+    helps: str | None = None  # id of the job whose steps it helps to make, publishing nothing
     schema: int = SCHEMA
 
     @property

@@ -23,7 +23,7 @@ class Run(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     pdf: bool = True
     force: bool = False
     threads: int | None = None  # what the operator gives an audit that does not say
-    helps: bool = False  # measure what is free of it, and publish nothing
+    helps: bool = False  # make what is free of it, and publish nothing
     allow_pickle: bool = False  # whether the operator lets a plan ask for it
 
 

@@ -22,7 +22,7 @@ shards_option = click.option(
     type=click.IntRange(1, MOST_SHARDS),
     default=1,
     show_default=True,
-    help="Workers of the queue that share the samples (only with `attnaudit submit`).",
+    help="Workers of the queue that share the audit (only with `attnaudit submit`).",
 )
 _OPTIONS: Final = (
     click.option(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from audit.interventions.effects import Loss
-from audit.interventions.readings import Array, Fed, Samples
+from audit.interventions.readings import Array, Fed, Samples, fingerprint
 from audit.models.inputs import Fed as Inputs
 from audit.models.matrices import followed
 from audit.models.passes import Watcher, run
@@ -21,6 +21,7 @@ from audit.models.residual import hidden_states
 from audit.models.tracing import Addition
 from audit.numerics import mean_pairwise_cosine
 from audit.observations import Batch
+from audit.sharing import Step, made
 
 Sublayer = Literal["attention", "mlp"]
 
@@ -77,8 +78,17 @@ class _Scaled(Watcher):
             self.streams.append(found)
 
 
-def read(model: Any, measure: Loss, feeds: Sequence[Fed], scaling: Scaling) -> Readings:
-    """Loss and token cosine of each sample with the branches scaled."""
+def read(model: Any, measure: Loss, feeds: Sequence[Fed], scalings: Sequence[Scaling]) -> list[Readings]:
+    """Loss and token cosine of each sample with the branches scaled in each of these ways."""
+    about = ["scaled", fingerprint([batch for fed in feeds for batch in fed.batches])]
+    steps = [
+        Step([*about, _plain(scaling)], partial(_read, model, measure, feeds, scaling))
+        for scaling in scalings
+    ]
+    return made(Readings, steps)
+
+
+def _read(model: Any, measure: Loss, feeds: Sequence[Fed], scaling: Scaling) -> Readings:
     losses, alike, sizes = [], [], dict[Branch, list[float]]()
     for batch in (batch for fed in feeds for batch in fed.batches):
         question = measure.ask(batch)
@@ -104,8 +114,24 @@ def _cosines(watcher: _Scaled, fed: Inputs) -> Array:
     return found.cpu().numpy()
 
 
-def gradient_ratio(model: Any, measure: Loss, sample: Batch, scaling: Scaling) -> float:
-    """log10 of ||h|| ||dL/dh|| summed over tokens, leaving the first block over leaving the last; NaN: none."""
+def gradient_ratios(model: Any, measure: Loss, samples: Sequence[Batch], scaling: Scaling) -> Array:
+    """log10 of ||h|| ||dL/dh|| summed over tokens, leaving the first block over leaving the last; NaN: none.
+
+    float64 [sample], of batches of one sample each.
+    """
+    about = ["gradient", _plain(scaling)]
+    steps = [
+        Step([*about, fingerprint([sample])], partial(_gradient_ratio, model, measure, sample, scaling))
+        for sample in samples
+    ]
+    return np.array(made(float, steps), dtype=np.float64)
+
+
+def _plain(scaling: Scaling) -> list[list[object]]:
+    return sorted([*branch, repr(factor)] for branch, factor in scaling.items())  # factors may be NaN
+
+
+def _gradient_ratio(model: Any, measure: Loss, sample: Batch, scaling: Scaling) -> float:
     asked = measure.differentiable(sample)
     if asked is None:
         return math.nan

@@ -5,10 +5,11 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor
 
-from audit.interventions.readings import Fed
+from audit.interventions.readings import Array, Fed, fingerprint
 from audit.models.observing import observe
 from audit.observations import AttentionObservation
 from audit.results.subject import LayerCoverage
+from audit.sharing import once
 
 
 class _Sums:
@@ -38,9 +39,15 @@ def mean_head_outputs(
     model: object, feeds: Sequence[Fed], *, layers: Sequence[LayerCoverage], wanted: Collection[int]
 ) -> dict[int, Tensor]:
     """Mean head outputs of the wanted layers over all tokens fed, float64 [head, value_dim] by layer."""
-    sums = _Sums(wanted)
-    if wanted:
-        for fed in feeds:
-            for batch in fed.batches:
-                observe(model, batch, sums, layers=layers)
-    return sums.means()
+    if not wanted:
+        return {}
+    batches = [batch for fed in feeds for batch in fed.batches]
+
+    def means() -> dict[int, Array]:
+        sums = _Sums(wanted)
+        for batch in batches:
+            observe(model, batch, sums, layers=layers)
+        return {layer: mean.cpu().numpy() for layer, mean in sums.means().items()}
+
+    found = once(dict[int, Array], ["means", sorted(wanted), fingerprint(batches)], means)
+    return {layer: torch.from_numpy(mean) for layer, mean in found.items()}

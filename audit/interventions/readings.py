@@ -1,11 +1,13 @@
 """What is read off a model sample by sample, and what every measure of an effect must be able to say about it."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from audit.identity import digest_of
 from audit.models.inputs import Fed as Inputs
 from audit.observations import Batch
 
@@ -83,6 +85,16 @@ class Objective(Protocol):
 
     def as_effect(self, change: float) -> float:
         """A mean of `changes` as an effect."""
+
+
+def fingerprint(batches: Sequence[Batch]) -> str:
+    """What tells these samples from others, fed in this order."""
+    state = hashlib.sha256()
+    for batch in batches:
+        state.update(digest_of([batch.samples, batch.documents, list(batch.input_ids.shape)]).encode())
+        for tensor in (batch.input_ids, batch.tokens, batch.special):
+            state.update(tensor.numpy().tobytes())
+    return state.hexdigest()
 
 
 def rows_of(documents: Sequence[str]) -> dict[str, int]:

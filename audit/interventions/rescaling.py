@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from audit.interventions.branches import Branch, Readings, Scaling, Sublayer, gradient_ratio, read
+from audit.interventions.branches import Branch, Readings, Scaling, Sublayer, gradient_ratios, read
 from audit.interventions.effects import Loss, objective
 from audit.interventions.halves import first
 from audit.interventions.readings import Array, Fed
@@ -67,8 +67,7 @@ def rescaled(
     best = _best(loaded.model, measure, choosing)
     if best is None:
         return ()
-    before = read(loaded.model, measure, confirmation, {})
-    after = read(loaded.model, measure, confirmation, best.of)
+    before, after = read(loaded.model, measure, confirmation, [{}, best.of])
     if not np.isfinite(measure.level(before.samples)) or all(
         measure.unusable(each.samples) is not None for each in (before, after)
     ):  # a model that its scale has brought down to chance may still be mended
@@ -89,10 +88,11 @@ def rescaled(
 
 def _best(model: Any, measure: Loss, choosing: Sequence[Fed]) -> Tried | None:
     """The smallest change with nearly the best loss; None where nothing is added to any stream, or no loss is finite."""
-    plain = read(model, measure, choosing, {})
-    known = []
-    for place, each in enumerate(scalings(plain.sizes)):
-        found = read(model, measure, choosing, each.of).samples.clean
+    (plain,) = read(model, measure, choosing, [{}])
+    wanted, known = scalings(plain.sizes), []
+    tried = read(model, measure, choosing, [each.of for each in wanted])
+    for place, (each, readings) in enumerate(zip(wanted, tried, strict=True)):
+        found = readings.samples.clean
         if np.isfinite(found[np.isfinite(plain.samples.clean)]).all():
             known.append((float(measure.changes(plain.samples, found).mean()), place, each))
     enough = _ENOUGH * min((change for change, _, _ in known), default=0.0)
@@ -132,15 +132,14 @@ def _levelled(sizes: Mapping[Branch, float]) -> dict[Branch, float]:
 
 def _growth(model: Any, measure: Loss, feeds: Sequence[Fed], scaling: Scaling, seed: int) -> Array | None:
     """How the gradient at the first block relates to that at the last, before and after, as `_change`."""
-    pairs, documents = [], []
+    samples, documents = [], []
     for fed in feeds:
         for batch in first(fed, CHOOSING).batches:
             whole = padded_behind(batch)
             for row, document in enumerate(batch.documents):
-                sample = whole.only(row, int(whole.tokens[row].sum()))
-                pairs.append([gradient_ratio(model, measure, sample, of) for of in ({}, scaling)])
+                samples.append(whole.only(row, int(whole.tokens[row].sum())))
                 documents.append(f"{fed.name}/{document}")
-    before, after = np.array(pairs, dtype=np.float64).T
+    before, after = (gradient_ratios(model, measure, samples, of) for of in ({}, scaling))
     return _change(before, after, documents, seed)
 
 

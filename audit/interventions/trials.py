@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 from torch import nn
 from transformers.pytorch_utils import Conv1D
@@ -11,9 +13,10 @@ from transformers.pytorch_utils import Conv1D
 from audit.errors import UnusableInput
 from audit.interventions.ablation import Cut, Means, impossible
 from audit.interventions.prefix import Clean, Inseparable, Route, clean_pass, resumed
-from audit.interventions.readings import Array, Fed, Objective, Question, Samples
+from audit.interventions.readings import Array, Fed, Objective, Question, Samples, fingerprint
 from audit.observations import Batch
 from audit.results.subject import LayerCoverage
+from audit.sharing import Step, made
 
 GLANCE = 16  # tokens of one sample: enough to learn the way through a model
 
@@ -90,34 +93,59 @@ def tried(bench: Bench, way: Way, feeds: Sequence[Fed], cuts: Sequence[Cut]) -> 
     """What is read of each sample of `feeds`, of the unchanged model and with each cut.
 
     One clean pass per batch, of which what the first blocks return is held in memory, and one pass per cut that begins
-    at the first block it changes.
+    at the first block it changes. Processes that share the audit share the batches.
     """
     refused = {cut: why for cut in cuts if (why := way.refusal(cut)) is not None}
-    keep = max((way.kept(cut) for cut in cuts if cut not in refused), default=0)
+    batches = [batch for fed in feeds for batch in fed.batches]
     clean: list[Array] = []
     changed: dict[Cut, list[Array]] = {cut: [] for cut in cuts if cut not in refused}
-    for batch in (batch for fed in feeds for batch in fed.batches):
-        question = bench.objective.ask(batch)
-        first = clean_pass(bench.model, question.fed, layers=bench.layers, keep=keep)
-        clean.append(question.read(first.output))
-        first = first._replace(output=None)  # all logits: larger than anything else here
-        for cut in tuple(changed):
-            try:
-                found = resumed(
-                    bench.model, question.fed, first, cut, start=way.start(cut), means=bench.means
-                )
-            except (Inseparable, UnusableInput) as error:
-                refused[cut] = str(error)
-                del changed[cut]
-            else:
-                changed[cut].append(question.read(found))
-                del found  # the next pass makes logits of its own
+    for some in (batches[:1], batches[1:]):  # what the first batch refuses is not tried on the others
+        for read in made(_Read, [_step(bench, way, batch, tuple(changed)) for batch in some]):
+            clean.append(read.clean)
+            for cut, found, why in zip(tuple(changed), read.changed, read.refused, strict=True):
+                if why is not None:
+                    refused.setdefault(cut, why)
+                if found is not None:
+                    changed[cut].append(found)
+        changed = {cut: parts for cut, parts in changed.items() if cut not in refused}
     return Tried(
         _samples(clean, feeds),
         {cut: np.concatenate(parts) for cut, parts in changed.items()},
         refused,
         1.0 + sum(way.cost(cut) for cut in changed),
     )
+
+
+class _Read(NamedTuple):
+    """What was read of each sample of a batch: unchanged, and with each cut, or why that could not be made."""
+
+    clean: Array
+    changed: list[Array | None]
+    refused: list[str | None]
+
+
+def _step(bench: Bench, way: Way, batch: Batch, cuts: Sequence[Cut]) -> Step[_Read]:
+    about = ["tried", bench.objective.name, msgspec.to_builtins(cuts), fingerprint([batch])]
+    return Step(about, partial(_read, bench, way, batch, cuts))
+
+
+def _read(bench: Bench, way: Way, batch: Batch, cuts: Sequence[Cut]) -> _Read:
+    question = bench.objective.ask(batch)
+    keep = max((way.kept(cut) for cut in cuts), default=0)
+    first = clean_pass(bench.model, question.fed, layers=bench.layers, keep=keep)
+    read = _Read(question.read(first.output), [], [])
+    first = first._replace(output=None)  # all logits: larger than anything else here
+    for cut in cuts:
+        try:
+            found = resumed(bench.model, question.fed, first, cut, start=way.start(cut), means=bench.means)
+        except (Inseparable, UnusableInput) as error:
+            read.changed.append(None)
+            read.refused.append(str(error))
+        else:
+            read.changed.append(question.read(found))
+            read.refused.append(None)
+            del found  # the next pass makes logits of its own
+    return read
 
 
 def _is_exact(bench: Bench, question: Question, clean: Clean) -> bool:

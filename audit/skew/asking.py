@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from audit.definitions import SLOT
-from audit.interventions.effects import Loss, objective
+from audit.interventions.effects import AT_ONCE, Loss, objective
 from audit.interventions.prefix import Clean, clean_pass, rerun
 from audit.interventions.trials import Bench, way_through
 from audit.models.inputs import Fed, model_inputs
@@ -105,8 +105,7 @@ class Interview:
 
     def _note(self, into: Answers, each: _Question, output: Any) -> None:
         where, wanted = placed(each.crossing, self._made), each.wanted
-        logits = output.logits[wanted.rows, wanted.places].double()
-        found = logits.log_softmax(-1).gather(-1, wanted.targets.to(logits.device)[:, None])[:, 0].cpu()
+        found = _log_probabilities(output.logits, wanted)
         total = torch.zeros(len(each.crossing.terms), dtype=torch.float64)
         count = torch.bincount(wanted.rows, minlength=len(total))
         summed = torch.where(count > 0, total.index_add(0, wanted.rows, found), torch.nan)
@@ -115,6 +114,15 @@ class Interview:
             into.loss[where] = self._measure.ask(each.crossing.batch).read(output)
         else:
             into.loss[where] = (-summed / count).numpy()
+
+
+def _log_probabilities(logits: Tensor, wanted: _Wanted) -> Tensor:
+    """Of the ids that are asked for, float64 [place]; few places at once, for each is a row of the vocabulary."""
+    found = []
+    for part in torch.arange(len(wanted.rows)).split(max(1, AT_ONCE // logits.shape[-1])):  # type: ignore[no-untyped-call]
+        rows = logits[wanted.rows[part], wanted.places[part]].double().log_softmax(-1)
+        found.append(rows.gather(-1, wanted.targets[part].to(rows.device)[:, None])[:, 0].cpu())
+    return torch.cat(found)
 
 
 def askable(loaded: LoadedModel, made: Design) -> frozenset[tuple[int, int]]:

@@ -1,11 +1,12 @@
 """Every demographic axis of a probe, from its sentences to what can be said of it."""
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from audit import sharing
 from audit.definitions import Axis, PairProbe
 from audit.models.fresh import reinitialised
 from audit.models.loading import LoadedModel
@@ -36,7 +37,6 @@ OUTPUTS = {
 class _Measured(NamedTuple):
     """One axis, read and tested but not yet corrected for the others."""
 
-    design: Design
     fed: int  # sentences
     tests: dict[str, Tests]
     pair: Pair | None  # to show the first head by that has a direction
@@ -72,20 +72,31 @@ def survey_skew(
     ground = Ground(loaded=loaded, layers=layers, plan=plan, shown=plan.show_text or not probe.private)
     axes = probe.axes()
     budget = None if plan.depth == "full" or fits(axes) else SENTENCES // len(axes)
-    measured = []
+    designs = [design(axis, match(axis, loaded.tokenizer), sentences=budget, seed=plan.seed) for axis in axes]
     with progress.stage(f"observe {probe.name}", len(axes)) as advance:
-        for axis in axes:
-            measured.append(_measured(ground, axis, budget))
-            advance(1)
-    together = corrected([each.tests if _judged(each.design) else {} for each in measured])
-    said = []
+        steps = [
+            sharing.Step(["measured", probe.name, each.axis.name], partial(_measured, ground, each))
+            for each in designs
+        ]
+        measured = sharing.made(_Measured, steps, advance)
+    together = corrected(
+        [each.tests if _judged(of) else {} for of, each in zip(designs, measured, strict=True)]
+    )
+    # the control is judged by itself, so that it cannot lend the others its silence
+    adjusted = [
+        corrected([each.tests]).only(0) if of.axis.control else together.only(number)
+        for number, (of, each) in enumerate(zip(designs, measured, strict=True))
+    ]
     fresh = _Fresh(ground)
     with progress.stage("weigh skew", len(axes)) as advance:
-        for number, each in enumerate(measured):
-            # the control is judged by itself, so that it cannot lend the others its silence
-            adjusted = corrected([each.tests]).only(0) if each.design.axis.control else together.only(number)
-            said.append(_said(ground, fresh, each, adjusted))
-            advance(1)
+        said = sharing.made(
+            SkewAxis,
+            [
+                sharing.Step(["said", probe.name, of.axis.name], partial(_said, ground, fresh, of, each, by))
+                for of, each, by in zip(designs, measured, adjusted, strict=True)
+            ],
+            advance,
+        )
     titles = {name: quantity.title for name, quantity in QUANTITIES.items()}
     titles |= {name: each.title for name, each in DIVERGENCES.items()} | OUTPUTS
     return Skew(probe=probe.name, quantities=titles, tests=together.size, level=LEVEL, axes=tuple(said))
@@ -111,16 +122,13 @@ def _judged(made: Design) -> bool:
     return made.few is None and not made.axis.control
 
 
-def _measured(ground: Ground, axis: Axis, budget: int | None) -> _Measured:
-    seed = ground.plan.seed
-    made = design(axis, match(axis, ground.loaded.tokenizer), sentences=budget, seed=seed)
-    readings = read(
-        ground.loaded.model, made, ground.sentences(axis, made.cells), layers=ground.layers, seed=seed
-    )
+def _measured(ground: Ground, made: Design) -> _Measured:
+    seed, sentences = ground.plan.seed, ground.sentences(made.axis, made.cells)
+    readings = read(ground.loaded.model, made, sentences, layers=ground.layers, seed=seed)
     tests = tested(readings, made, seed=seed)
     directed = [place for place in in_order(tests) if place[0] in QUANTITIES]
     pair = typical(readings, made, *directed[0]) if directed else None
-    return _Measured(made, readings.sentences, tests, pair)
+    return _Measured(readings.sentences, tests, pair)
 
 
 class _Fresh:
@@ -141,15 +149,15 @@ class _Fresh:
         return beside_untrained(self._ground, self.model, made, heads)
 
 
-def _said(ground: Ground, fresh: _Fresh, each: _Measured, adjusted: Adjusted) -> SkewAxis:
-    made, axis = each.design, each.design.axis
+def _said(ground: Ground, fresh: _Fresh, made: Design, each: _Measured, adjusted: Adjusted) -> SkewAxis:
+    axis = made.axis
     language = understood(ground, made)
     heads = listed(each.tests, adjusted, ground.layers) if language is None else ()
     shown = heads[:SHOWN]
     found = sum(head.q <= LEVEL for head in heads)
     if found and not axis.control:
         shown = fresh.beside(made, shown)
-    output = _output(ground, each, shown, adjusted, found=found)
+    output = _output(ground, made, shown, adjusted, found=found)
     if isinstance(output, Consequences):
         shown = output.heads
     verdict = _verdict(made, each.tests, adjusted, heads, language)
@@ -175,24 +183,26 @@ def _said(ground: Ground, fresh: _Fresh, each: _Measured, adjusted: Adjusted) ->
         output=output.output.record() if isinstance(output, Consequences) else None,
         output_absent=None if isinstance(output, Consequences) else output,
         remedies=output.remedies if isinstance(output, Consequences) else (),
-        example=_example(ground, each, shown),
+        example=_example(ground, made, each.pair, shown),
     )
 
 
-def _example(ground: Ground, each: _Measured, shown: Sequence[SkewedHead]) -> SkewExample | None:
+def _example(
+    ground: Ground, made: Design, pair: Pair | None, shown: Sequence[SkewedHead]
+) -> SkewExample | None:
     """Of the first head with a direction, where it stands out."""
     first = next((head for head in shown if head.quantity in QUANTITIES), None)
-    if first is None or first.q > LEVEL or each.pair is None or each.design.axis.control or not ground.shown:
+    if first is None or first.q > LEVEL or pair is None or made.axis.control or not ground.shown:
         return None
-    return example(ground, each.design, each.pair, first)
+    return example(ground, made, pair, first)
 
 
 def _output(
-    ground: Ground, each: _Measured, shown: Sequence[SkewedHead], adjusted: Adjusted, *, found: int
+    ground: Ground, made: Design, shown: Sequence[SkewedHead], adjusted: Adjusted, *, found: int
 ) -> Consequences | str:
-    if each.design.axis.control or not (found or ground.plan.depth == "full"):
+    if made.axis.control or not (found or ground.plan.depth == "full"):
         return ON_REQUEST
-    return consequences(ground, each.design, shown, adjusted.standing())
+    return consequences(ground, made, shown, adjusted.standing())
 
 
 def _pairs(made: Design) -> tuple[tuple[str, str], ...]:

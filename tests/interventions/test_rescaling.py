@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from audit.interventions.branches import Branch, gradient_ratio, read
+from audit.interventions.branches import Branch, gradient_ratios, read
 from audit.interventions.effects import objective
 from audit.interventions.remedies import with_remedies
 from audit.interventions.rescaling import ALIKE, GROWTH, rescaled, scalings
@@ -59,7 +59,7 @@ def tried(model: LoadedModel, *findings: Any) -> tuple[Any, ...]:
 def loss(model: LoadedModel, scaling: dict[Branch, float]) -> float:
     measure: Any = objective(model, seed=0)
     return float(
-        read(model.model, measure, [counting_texts(samples=24, seed=2)], scaling).samples.clean.mean()
+        read(model.model, measure, [counting_texts(samples=24, seed=2)], [scaling])[0].samples.clean.mean()
     )
 
 
@@ -131,7 +131,7 @@ def test_scaling_what_is_added_is_scaling_the_projection(counting: LoadedModel) 
 
 def _felt(model: LoadedModel, scaling: dict[Branch, float]) -> float:
     measure: Any = objective(model, seed=0)
-    return gradient_ratio(model.model, measure, counting_texts(samples=1).batches[0], scaling)
+    return gradient_ratios(model.model, measure, [counting_texts(samples=1).batches[0]], scaling)[0]
 
 
 def test_an_encoder_tries_nothing() -> None:

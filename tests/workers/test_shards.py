@@ -13,13 +13,14 @@ from audit.errors import UnusableInput
 from audit.results import Plan
 from tests.workers import unhurried
 from tests.workers.conftest import Workers, until
+from tests.workers.unhurried import STEP
 from workers.client import Client
 from workers.message import Message
 
 pytestmark = pytest.mark.redis
 PLAN = Plan(
     depth="standard",
-    probes=("prose", "code"),
+    probes=("prose", "code", "demographics"),
     samples=24,
     max_length=64,
     batch_size=2,
@@ -32,7 +33,6 @@ PLAN = Plan(
         "attention_rank",
         "query_gradient",
     ),
-    confirm=False,
     threads=1,
 )
 BATCHES = 24  # of two probes
@@ -83,8 +83,16 @@ def pair(settings, bert_tiny, notes, tmp_path):
         workers.kill(process)
 
 
-def observed(notes) -> Counter:
+def noted(notes) -> Counter:
     return Counter(line.split()[0] for line in notes.read_text().splitlines())
+
+
+def observed(notes) -> Counter:
+    return Counter({what: count for what, count in noted(notes).items() if not what.startswith(STEP)})
+
+
+def steps(notes) -> Counter:
+    return Counter({what: count for what, count in noted(notes).items() if what.startswith(STEP)})
 
 
 def processes(notes) -> set[str]:
@@ -104,6 +112,8 @@ def test_two_workers_share_an_audit_and_its_bytes_are_the_same(pair, client, ber
     assert contents(pair.settings.store / job.audit_id) == whole
     assert len(processes(notes)) >= 2
     assert observed(notes).total() == len(observed(notes)) == BATCHES
+    assert steps(notes).total() == len(steps(notes)) >= len(whole["audit"]["skew"][0]["axes"]) * 2
+    assert any(curve["steps"] for curve in whole["audit"]["drop_curves"])
     assert {client.wait(helper, timeout=60).state for helper in HELPERS} == {"helped"}
     assert stores.partials(pair.settings.store) == []
 
@@ -126,6 +136,7 @@ def test_a_worker_that_is_killed_half_way_loses_a_piece_at_most(
     assert contents(pair.settings.store / job.audit_id) == whole
     assert len(observed(notes)) == BATCHES
     assert observed(notes).total() <= BATCHES + 1
+    assert steps(notes).total() <= len(steps(notes)) + 1
     assert {client.wait(helper, timeout=60).state for helper in HELPERS} == {"helped"}
 
 
@@ -193,6 +204,17 @@ def test_shards_beyond_the_limits_are_refused(client, shards):
     with pytest.raises(UnusableInput, match=r"shards \d+ is outside 1..16"):
         client.submit("tiny", shards=shards)
     assert client.jobs() == ()
+
+
+def test_that_fewer_share_is_said_and_the_job_is_accepted(settings, client):
+    """A queue that is nearly full takes the job first."""
+    said = []
+    with Client(settings.redis_url, namespace=settings.namespace, queue_limit=2) as narrow:
+        narrow.submit("tiny", shards=4, job_id="job", told=said.append)
+    assert said == [
+        "2 of 4 shares were accepted: 2 jobs are queued already, which is the limit; submit again later"
+    ]
+    assert sorted(job.id for job in client.jobs()) == ["job", "job-shard-2"]
 
 
 def test_weights_on_disk_are_read_by_one_worker(client):

@@ -39,7 +39,7 @@ local function is_open(id)
   return state == 'queued' or state == 'running'
 end
 
--- With a job end those that help it: there is nothing left for them to measure.
+-- With a job end those that help it: there is nothing left for them to make.
 local function finish(id, state, ...)
   local time = now()
   free(id)
