@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from audit import catalog
 from audit.benchmark.comparison import AUDITS
@@ -84,8 +86,12 @@ def eager(loaded: LoadedModel, decompose: Decompose | None = None) -> Look:
 def lens(loaded: LoadedModel, *, keeps: Callable[[str], bool]) -> Look:
     """TransformerLens' `run_with_cache` of the activations that `keeps` names, and the entropy of every row."""
     bridge = import_module("transformer_lens.model_bridge").TransformerBridge
+    # it would look for the files of the model's own tokenizer; it is given ids, and needs none
+    end = "<end>"
+    words = Tokenizer(WordLevel({end: 0}, unk_token=end))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, eos_token=end)
     with offline(), quiet():
-        model = bridge.boot_transformers("local", hf_model=loaded.model, tokenizer=loaded.tokenizer)
+        model = bridge.boot_transformers("local", hf_model=loaded.model, tokenizer=tokenizer)
 
     def look(batches: Sequence[Batch]) -> None:
         for batch in batches:
