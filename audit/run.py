@@ -3,6 +3,8 @@
 import dataclasses
 import datetime as dt
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,11 +23,11 @@ from audit.interventions.remedies import with_remedies
 from audit.judge import Judged, borne_out, judge
 from audit.known import Known
 from audit.measuring import Measured, measured
-from audit.models.allocator import keep_freed
+from audit.models.allocator import keep_freed, trim
 from audit.models.loading import LoadedModel, load_model
 from audit.models.streaming import Room
 from audit.probes.sampling import Feed
-from audit.progress import Progress
+from audit.progress import Advance, Progress
 from audit.provenance import provenance, replay
 from audit.request import Request
 from audit.results import SCHEMA_VERSION, Ablation, Audit, Exhibit, Finding, MethodRecord, Remedy
@@ -53,6 +55,7 @@ def run(
     Where `earlier` audits differ in their metrics alone, those that they lack are measured.
     """
     started, clock = dt.datetime.now(dt.UTC), time.monotonic()
+    progress = _Tidy(progress)
     stand, earlier = _stand(asked, folder, progress), earlier or Known(asked)
     known = (
         _taken_over(before)
@@ -110,6 +113,20 @@ def ready(asked: Request, folder: Path) -> LoadedModel:
     keep_freed()
     room = Room(plan.max_memory, folder) if plan.max_memory else None
     return load_model(asked.checkpoint, dtype=getattr(torch, plan.dtype), device=plan.device, room=room)
+
+
+class _Tidy:
+    """Shows stages, and gives back what was freed in one: the next finds no use for holes of such sizes."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    @contextmanager
+    def stage(self, name: str, total: int) -> Iterator[Advance]:
+        """Open a stage of `total` steps."""
+        with self._progress.stage(name, total) as advance:
+            yield advance
+            trim()
 
 
 class _Stand(NamedTuple):
