@@ -54,15 +54,16 @@ def audit_checkpoint(
     if not force and stores.exists(store, asked.audit_id):
         return _with_reports(store / asked.audit_id, pdf=pdf)
     with stores.attempt(store, fence.label if fence else "") as folder, stores.faults_of_the_disk(store):
-        kept = stores.partial(store, asked.measurement_id)
-        with sharing(kept if fence else None, asked.steps_id):
+        kept = stores.partial(store, asked.audit_id, force=force) if fence else None
+        with sharing(kept, asked.steps_id):
             audit = run(asked, folder, progress, **earlier(store, asked, folder, force=force)._asdict())
         stores.write_audit(audit, folder)
         with progress.stage("report", 1) as advance:
             render(audit, folder, pdf=pdf)
             advance(1)
         stores.publish(folder, store, audit.audit_id, replace=force, fence=fence)
-        stores.forget_partial(store, asked.measurement_id)
+        if kept:
+            stores.forget_partial(kept)
     shelve(store)
     return stores.read(store / audit.audit_id)
 

@@ -11,7 +11,7 @@ from audit.known import earlier
 from audit.progress import Advance, Progress
 from audit.request import request
 from audit.results import Plan
-from audit.run import run
+from audit.run import found
 from audit.sharing import Unwanted, refuse_unwanted, sharing
 
 
@@ -30,13 +30,13 @@ def help_audit(
     """Make what is free of that audit until it is published; the attempt that publishes it finds it in `store`.
 
     `label` is that of an attempt: what one that was killed leaves behind is found by it. Nothing is done where the
-    audit is published already. Raises UnusableInput, MachineFault.
+    audit is published already. Raises UnusableInput, NothingObserved, MachineFault.
     """
     opened = open_checkpoint(
         checkpoint, adapter=adapter, allow_pickle=plan.allow_pickle, model_root=model_root
     )
     asked = request(opened, plan, policies.load(policy), command="")
-    kept = stores.partial(store, asked.measurement_id)
+    kept = stores.partial(store, asked.audit_id, force=force)
     with (
         stores.attempt(store, label) as folder,
         stores.faults_of_the_disk(store),
@@ -48,7 +48,9 @@ def help_audit(
             with suppress(OSError):
                 kept.rmdir()
         else:
-            run(asked, folder, _WhileWanted(progress), **earlier(store, asked, folder, force=force)._asdict())
+            found(
+                asked, folder, _WhileWanted(progress), **earlier(store, asked, folder, force=force)._asdict()
+            )
 
 
 class _WhileWanted:

@@ -20,7 +20,7 @@ from audit.probes.sampling import Feed
 from audit.progress import Advance
 from audit.request import Request
 from audit.results.subject import LayerCoverage
-from audit.sharing import PAUSE
+from audit.sharing import PAUSE, refuse_unwanted
 from audit.similarity import Kernels
 
 Look = Callable[[Batch, Recorder], set[int]]  # one pass, its numbers recorded -> layers observed
@@ -98,7 +98,8 @@ def gather(found: Sequence[Piece], recorder: Recorder, advance: Advance) -> set[
     """The layers seen, once all pieces are in `recorder`: those that another process is at are waited for."""
     left = found
     while left:
-        held = each_free(left, advance)
+        refuse_unwanted()
+        held = _each_free(left, advance)
         if len(held) == len(left):
             time.sleep(PAUSE)
         left = held
@@ -107,7 +108,7 @@ def gather(found: Sequence[Piece], recorder: Recorder, advance: Advance) -> set[
     return set().union(*(piece.seen for piece in found))
 
 
-def each_free(found: Sequence[Piece], advance: Advance) -> list[Piece]:
+def _each_free(found: Sequence[Piece], advance: Advance) -> list[Piece]:
     """Measure every piece that is free; those are left over that other processes are at."""
     held = []
     for piece in found:

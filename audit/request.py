@@ -35,7 +35,7 @@ class Request(NamedTuple):
 
     @property
     def steps_id(self) -> str:
-        """Of all that decides what a step of the audit makes, to the last bit."""
+        """Of all that decides what a step of the audit makes, to the last bit, given as many threads."""
         return digest_of([self.audit_id, self.plan.batch_size])
 
 

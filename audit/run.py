@@ -48,30 +48,9 @@ def run(
     before: Audit | None = None,
     earlier: Known | None = None,
 ) -> Audit:
-    """The audit; `measurements.parquet` and the exhibits are written into `folder` on the way.
-
-    The measurements are taken over from `before`, an audit with the same ones under another policy, where given:
-    then they are judged, confirmed and drawn anew, as they would have been at first, and not measured again.
-    Where `earlier` audits differ in their metrics alone, those that they lack are measured.
-    """
+    """The audit; `measurements.parquet` and the exhibits are written into `folder` on the way: see `found`."""
     started, clock = dt.datetime.now(dt.UTC), time.monotonic()
-    progress = _Tidy(progress)
-    stand, earlier = _stand(asked, folder, progress), earlier or Known(asked)
-    known = (
-        _taken_over(before)
-        if before
-        else measured(
-            earlier,
-            stand.loaded,
-            stand.feeds,
-            stand.unfed,
-            folder=folder,
-            progress=progress,
-        )
-    )
-    judged = _judged(asked, stand, known)
-    dropped = before.drop_curves if before else earlier.drop_curves
-    tried = _tried(asked, stand, known, judged, dropped=dropped, progress=progress)
+    stand, known, judged, tried = found(asked, folder, progress, before=before, earlier=earlier)
     record = dataclasses.replace(
         asked.policy.record(started.date()),
         unmet=tuple(unmet(asked.policy, judged.checks, known.coverage, known.skew)),
@@ -103,6 +82,49 @@ def run(
         reach=known.reach,
         diagnosis=diagnose(tried.findings, stand.here, stand.history),
     )
+
+
+class Found(NamedTuple):
+    """All that takes long."""
+
+    stand: "_Stand"
+    known: Measured
+    judged: Judged
+    tried: "_Tried"
+
+
+def found(
+    asked: Request,
+    folder: Path,
+    progress: Progress,
+    *,
+    before: Audit | None = None,
+    earlier: Known | None = None,
+) -> Found:
+    """What an audit rests on: measured, judged and tried; `measurements.parquet` is written into `folder`.
+
+    The measurements are taken over from `before`, an audit with the same ones under another policy, where given:
+    then they are judged, confirmed and drawn anew, as they would have been at first, and not measured again.
+    Where `earlier` audits differ in their metrics alone, those that they lack are measured.
+    """
+    progress = _Tidy(progress)
+    stand, earlier = _stand(asked, folder, progress), earlier or Known(asked)
+    known = (
+        _taken_over(before)
+        if before
+        else measured(
+            earlier,
+            stand.loaded,
+            stand.feeds,
+            stand.unfed,
+            folder=folder,
+            progress=progress,
+        )
+    )
+    judged = _judged(asked, stand, known)
+    dropped = before.drop_curves if before else earlier.drop_curves
+    tried = _tried(asked, stand, known, judged, dropped=dropped, progress=progress)
+    return Found(stand, known, judged, tried)
 
 
 def ready(asked: Request, folder: Path) -> LoadedModel:

@@ -60,9 +60,6 @@ def sharing(folder: Path | None, identity: str, *, helping: bool = False) -> Ite
         yield
     finally:
         _HERE.reset(before)
-        if folder and not helping:
-            with suppress(OSError):  # there is something in it for the next attempt
-                folder.rmdir()
 
 
 def shared_in() -> Path | None:

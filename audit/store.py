@@ -134,17 +134,22 @@ def attempts(store: Path) -> dict[Path, str]:
     return {folder: folder.name.removeprefix(_ATTEMPT) for folder in store.glob(f"{_ATTEMPT}*")}
 
 
-def partial(store: Path, measurement_id: str) -> Path:
-    """The folder of what attempts at that measurement have measured so far; may not be there."""
-    return store / f"{_PARTIAL}{measurement_id}"
+def partial(store: Path, audit_id: str, *, force: bool = False) -> Path:
+    """The folder of what attempts at that audit have made so far; may not be there.
+
+    Those that `force` it begin with nothing of those that do not.
+    """
+    return store / f"{_PARTIAL}{audit_id}{'-forced' if force else ''}"
 
 
-def forget_partial(store: Path, measurement_id: str) -> None:
-    """Remove that folder, at once for all who look for it."""
+def forget_partial(folder: Path) -> None:
+    """Remove it, if it is there: at once for all who look for it."""
     with suppress(OSError):
-        gone = Path(tempfile.mkdtemp(prefix=_ATTEMPT, dir=store))
-        partial(store, measurement_id).replace(gone)
-        shutil.rmtree(gone, ignore_errors=True)
+        gone = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=folder.parent))
+        try:
+            folder.replace(gone)
+        finally:
+            shutil.rmtree(gone, ignore_errors=True)
 
 
 def partials(store: Path) -> list[Path]:

@@ -110,6 +110,24 @@ def test_transformerlens_is_left_out_where_it_is_not_and_named_where_it_is_asked
         bench([str(bert_tiny), "--case", "lens"], standalone_mode=False)
 
 
+@pytest.mark.parametrize(("named", "code"), [(["--case", "eager"], 5), ([], 0)])
+def test_what_failed_is_told_and_the_rest_is_shown(bert_tiny, monkeypatch, capsys, named, code):
+    """Who named it learns by the exit code too; what is not installed is told to who named nothing."""
+
+    def compare(*_, failed, **__):
+        yield Timing("plain", 32, 2, 1.0, 100)
+        yield Timing("eager", 32, 2, 3.0, 700)
+        failed(MachineFault("case 'eager' on 'x': it was killed"))
+
+    monkeypatch.setattr("audit.cli.bench.compare", compare)
+    monkeypatch.setattr(comparison, "find_spec", lambda _: None)
+    assert bench([str(bert_tiny), *named], standalone_mode=False) == code
+    out, err = capsys.readouterr()
+    assert "3.00 / 7.00" in out
+    assert "it was killed: not tried again" in err
+    assert ("pip install transformer-lens" in err) == (not named)
+
+
 def test_growth_is_the_slope_of_logarithms_and_ratios_are_per_sample():
     """Time with the square, memory with the length itself; one length has no slope."""
     plain = [Timing("plain", t, 4, 1.0 * t, 100 * t) for t in (128, 256, 512)]

@@ -71,6 +71,7 @@ def shared(checkpoint, folder, plan, monkeypatch):
     audit = attempt(checkpoint, folder, plan)
     assert noted == []
     assert contents(folder / audit.audit_id) == contents(folder / "whole" / whole.audit_id)
+    assert (store.partials(folder), store.attempts(folder)) == ([], {})
     return audit, steps
 
 
@@ -105,7 +106,7 @@ def test_help_under_another_policy_is_for_its_experiments(passes, bert_tiny, tmp
         force=False,
         progress=Silent(),
     )
-    assert (passes, len(store.partials(tmp_path))) == ([], 1)
+    assert (passes, len(store.partials(tmp_path)), store.attempts(tmp_path)) == ([], 1, {})
 
 
 def test_help_ends_where_the_audit_was_published_meanwhile(bert_tiny, tmp_path, monkeypatch):

@@ -139,6 +139,18 @@ def test_without_a_fence_nothing_is_kept(passes, bert_tiny, tmp_path):
     with pytest.raises(Died):
         audit_checkpoint(bert_tiny, PLAN, store=tmp_path, pdf=False)
     assert list(tmp_path.iterdir()) == []
+    passes.update(dies_at=None)
+    audit = audit_checkpoint(bert_tiny, PLAN, store=tmp_path, pdf=False)
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {audit.audit_id}
+
+
+def test_what_is_forced_takes_nothing_from_what_is_not(passes, bert_tiny, tmp_path):
+    """Whoever forces an audit doubts what is there."""
+    die(passes, bert_tiny, tmp_path, at=3)
+    audit_checkpoint(
+        bert_tiny, PLAN, store=tmp_path, pdf=False, force=True, fence=Fence("job.1.", lambda _: True)
+    )
+    assert passes["seen"] == BATCHES
 
 
 def test_keeping_takes_no_more_than_its_share(tmp_path, monkeypatch):

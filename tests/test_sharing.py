@@ -76,46 +76,37 @@ def test_a_torn_or_edited_step_is_made_again(tmp_path, spoil):
     assert noted == [0, 1, 2]
 
 
-def test_a_step_that_another_is_at_is_left_to_it(tmp_path, monkeypatch):
+def ended():
+    raise SystemExit
+
+
+@pytest.mark.parametrize(("end", "here"), [(lambda: read(0), [1, 2]), (ended, [1, 2, 0])])
+def test_a_step_that_another_is_at_is_left_to_it(tmp_path, monkeypatch, end, here):
     """The others are made meanwhile; where it dies, its step is made here."""
     monkeypatch.setattr(sharing, "PAUSE", 0.01)
-    at_it, noted, slow = threading.Event(), [], []
+    at_it, others_done, noted = threading.Event(), threading.Event(), []
 
     def linger():
-        slow.append(0)
         at_it.set()
-        while len(noted) < 2:
-            pass
-        return read(0)
+        assert others_done.wait(30)
+        return end()
 
-    def die():
-        at_it.set()
-        while not noted:
-            pass
-        raise SystemExit
-
-    def other(make):
+    def other():
         with sharing.sharing(tmp_path, "one"), suppress(SystemExit):
-            once(Read, ["read", 0], make)
+            once(Read, ["read", 0], linger)
 
-    def beside(make):
-        at_it.clear()
-        thread = threading.Thread(target=other, args=(make,))
-        thread.start()
-        assert at_it.wait(10)
-        with sharing.sharing(tmp_path, "one"):
-            found = made(Read, steps(noted))
-        thread.join()
-        return bytes_of(found)
+    def told(_):
+        if len(noted) == 2:
+            others_done.set()
 
-    assert beside(linger) == EXPECTED
-    assert (noted, slow) == ([1, 2], [0])
-    for path in tmp_path.glob("*.part"):
-        path.unlink()
-    noted.clear()
-    assert beside(die) == EXPECTED
-    assert sorted(noted) == [0, 1, 2]
-    assert noted[0] == 1
+    thread = threading.Thread(target=other, daemon=True)
+    thread.start()
+    assert at_it.wait(30)
+    with sharing.sharing(tmp_path, "one"):
+        found = made(Read, steps(noted), told)
+    thread.join(30)
+    assert bytes_of(found) == EXPECTED
+    assert noted == here
 
 
 def test_one_that_helps_ends_where_the_audit_is_over(tmp_path):

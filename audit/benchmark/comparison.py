@@ -124,11 +124,12 @@ def compare(
     """Every case at every length, each case in a process of its own, as they are done: once for every round.
 
     `cases` are all that are installed. `count` samples are fed of each length, or as many as make 4,096 tokens.
-    `failed` hears why what others run failed, which is then left out.
+    `failed` hears why what others run failed, which is then not tried again.
 
     Raises:
-        UnusableInput: the checkpoint cannot be audited, or not by what others run.
+        UnusableInput: the checkpoint cannot be audited.
         MachineFault: a case died.
+        Either also of what others run, where `failed` is not given.
     """
     cases = [*(installed() if cases is None else cases)]
     for round_ in range(rounds):

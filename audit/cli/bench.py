@@ -29,7 +29,7 @@ from audit.errors import AuditError, UnusableInput
     type=click.Choice(list(NAMES)),
     multiple=True,
     help="Only these; repeatable. The plain pass is always run. eager: output_attentions and entropies, up to 2,048"
-    " tokens; lens_patterns, lens: TransformerLens' run_with_cache, where it is installed; eager_svdvals, eager_svd: and"
+    " tokens; lens_patterns, lens: TransformerLens' run_with_cache, where it is installed, up to 2,048 and 1,024; eager_svdvals, eager_svd: and"
     " each pattern's singular values, or its full SVD, up to 1,024.",
 )
 @click.option(
@@ -57,6 +57,7 @@ def bench(
     """Compare ways to look at CHECKPOINT's attention, each in processes of its own, on the same random tokens.
 
     Times and memory are ratios to a plain forward pass in the same run; memory is what is needed beyond the weights.
+    What others run may fail; what it did until then stays. Exit code 2 or 5 where that was named by --case, else 0.
     """
     if not checkpoint.exists():
         raise UnusableInput(f"{str(checkpoint)!r} does not exist: give a model folder or a GGUF file")
@@ -64,7 +65,7 @@ def bench(
 
     def left_out(error: AuditError) -> None:
         lost.append(error)
-        click.echo(f"attnaudit: {error}: left out", err=True)
+        click.echo(f"attnaudit: {error}: not tried again", err=True)
 
     wanted = tuple(name for name in _runnable(cases) if name == "plain" or not cases or name in cases)
     timings = []

@@ -129,7 +129,7 @@ def _copy(path: Path) -> Copy:
 
 
 def _differs(applied: Applied, known: Applied | None) -> bool:
-    return known is None or applied.entry != known.entry
+    return known is None or applied.content != known.content
 
 
 def _json(applied: Applied) -> str:

@@ -72,15 +72,15 @@ class Ticker:
             self._say(entry, name, reason)
             return 0
         try:
-            # the ledger first: a slot that is recorded and has no job would be lost
             job, message = f"{SLOT}{key}", entry.message(name)
+            # the ledger first: a slot that is recorded and has no job would be lost
             accepted = self._ledger.accept(job, message, slot=key)
         except AuditError as error:
             self._say(entry, name, str(error))
             return 0
-        if accepted.outcome == "accepted" and (
-            why := call_helpers(self._ledger.accept, job, message, shards=entry.shards)
-        ):
+        # also where an earlier tick was cut short here; one that was over by then needs none
+        why = call_helpers(self._ledger.accept, job, message, shards=entry.shards)
+        if why and accepted.outcome == "accepted":
             _LOG.info("schedule %s: %s: %s", entry.name, name, why, extra={"schedule": entry.name})
         fired.record(key, schedule=entry.name, checkpoint=name, slot=word, job=job)
         self._done.add(key)
