@@ -54,7 +54,7 @@ def fed_with(opened: Checkpoint, loaded: LoadedModel, samples: int) -> tuple[Req
 def look(asked: Request, loaded: LoadedModel, feeds: tuple[Feed, ...]) -> None:
     """The observing stage of an audit."""
     with tempfile.TemporaryDirectory() as folder:
-        measured(Known(asked), loaded, feeds, (), folder=Path(folder), kept=None, progress=Silent())
+        measured(Known(asked), loaded, feeds, (), folder=Path(folder), progress=Silent())
 
 
 if __name__ == "__main__":
