@@ -121,7 +121,7 @@ def test_what_failed_is_told_and_the_rest_is_shown(bert_tiny, monkeypatch, capsy
 
     monkeypatch.setattr("audit.cli.bench.compare", compare)
     monkeypatch.setattr(comparison, "find_spec", lambda _: None)
-    assert bench([str(bert_tiny), *named], standalone_mode=False) == code
+    assert bench([str(bert_tiny), "--length", "32", *named], standalone_mode=False) == code
     out, err = capsys.readouterr()
     assert "3.00 / 7.00" in out
     assert "it was killed: not tried again" in err

@@ -256,6 +256,7 @@ for path, dtype in zip(sys.argv[1::2], sys.argv[2::2]):
     seen, done = [anonymous()], threading.Event()
     threading.Thread(target=watch, args=(seen, done), daemon=True).start()
     model = load_model(opened, dtype=getattr(torch, dtype)).model
+    seen.append(anonymous())  # whoever watches may have been kept waiting
     done.set()
     print((max(seen) - seen[0]) / sum(p.numel() * p.element_size() for p in model.parameters()), len(seen))
     del model
