@@ -208,4 +208,5 @@ def _strong(sums: Gathered, tile: Tile, mask: Mask, *, strong: float, witnesses:
     found = ((received > strong * seeing.clamp_min(1)) & enough).nonzero()
     mass = tile.pattern.new_zeros(len(found), mask.real.shape[1])
     mass[:, rows] = tile.pattern.transpose(-2, -1)[found[:, 0], found[:, 1], found[:, 2]]
-    return Strong(found + found.new_tensor([samples.start, heads.start, keys.start]), mass)
+    start = torch.tensor([samples.start, heads.start, keys.start], device=found.device)
+    return Strong(found + start, mass)

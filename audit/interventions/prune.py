@@ -15,6 +15,7 @@ from audit.errors import MachineFault, UnusableInput
 from audit.interventions.ablation import Ablation, Cut
 from audit.interventions.prefix import clean_pass, resumed
 from audit.interventions.shrinking import built, dropped, shrunk_configuration, silenced, without_blocks
+from audit.models.devices import placed_like
 from audit.models.inputs import Fed, model_inputs, ordinary_ids
 from audit.models.labels import tensors
 from audit.models.loading import LoadedModel
@@ -217,9 +218,8 @@ def _difference(folder: Path, loaded: LoadedModel, layers: Sequence[LayerCoverag
     fed = _few_tokens(model)
     clean = clean_pass(model, fed, layers=layers, keep=None)
     expected = _first(resumed(model, fed, clean, cut, start=0, means={}))
-    again = (
-        type(model).from_pretrained(folder, dtype=model.dtype, local_files_only=True).eval().to(model.device)
-    )
+    again = type(model).from_pretrained(folder, dtype=model.dtype, local_files_only=True).eval()
+    again = placed_like(again, model)
     with torch.no_grad():
         found = _first(again(**fed.inputs))
     return float((found - expected).norm() / expected.norm())

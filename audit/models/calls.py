@@ -21,13 +21,13 @@ class RowMask:
     def __init__(self, **asked: Any) -> None:
         self._asked = asked
 
-    def of(self, rows: slice) -> Tensor | None:
-        """What is added to the scores of those rows, [batch, 1, row, key]."""
+    def of(self, rows: slice, device: torch.device) -> Tensor | None:
+        """What is added to the scores of those rows, [batch, 1, row, key]; asked for once, for blocks on any device."""
         start = self._asked.get("q_offset", 0) + rows.start
         made: Tensor | None = eager_mask(
             **(self._asked | {"q_length": rows.stop - rows.start, "q_offset": start})
         )
-        return made
+        return None if made is None else made.to(device)
 
 
 class Call(NamedTuple):
@@ -59,7 +59,11 @@ class Call(NamedTuple):
     def over(self, rows: slice) -> "Call":
         """Some rows over all keys, with their mask made."""
         some = self.of((ALL, rows, ALL))
-        return some._replace(mask=self.mask.of(rows)) if isinstance(self.mask, RowMask) else some
+        return (
+            some._replace(mask=self.mask.of(rows, self.query.device))
+            if isinstance(self.mask, RowMask)
+            else some
+        )
 
     def of(self, cut: Cut) -> "Call":
         """The same for some samples, rows and keys."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from audit.models.devices import placed_like
 from audit.models.loading import LoadedModel
 from audit.models.offline import quiet
 
@@ -22,4 +23,4 @@ def reinitialised(loaded: LoadedModel, seed: int) -> Any | str:
         model = type(loaded.model)._from_config(  # noqa: SLF001 - there is no public door to a class's own
             copy.deepcopy(loaded.config), dtype=loaded.model.dtype, attn_implementation="eager"
         )
-    return model.to(loaded.model.device).eval().requires_grad_(requires_grad=False)
+    return placed_like(model.eval().requires_grad_(requires_grad=False), loaded.model)

@@ -127,14 +127,18 @@ class _Points(Watcher):
             if layer.index in self._heads:
                 head = self._heads[layer.index]
                 leaving, entering = self._leaving.get(layer.index), self._entering.get(layer.index)
-                yield {
-                    "layer": layer.index,
-                    "opens_block": layer.index in self._opening,
+                found = {
                     "tokens": positions(self._fed, layer).tokens,
                     "head_output": by_head(head.tensor.detach(), 1),
                     "head_gradient": by_head(head.gradient[0], 1) if head.gradient else None,
                     **self._pair("hidden", leaving, layer),
                     **self._pair("entering", entering, layer),
+                }
+                here = head.tensor.device  # the block before may have run elsewhere
+                yield {
+                    "layer": layer.index,
+                    "opens_block": layer.index in self._opening,
+                    **{name: None if each is None else each.to(here) for name, each in found.items()},
                 }
 
     def _pair(self, name: str, point: _Point | None, layer: LayerCoverage) -> dict[str, Tensor | None]:

@@ -11,7 +11,7 @@ from transformers import CONFIG_MAPPING, PreTrainedConfig, PreTrainedModel, PreT
 
 from audit.checkpoint.records import Checkpoint
 from audit.checkpoint.wording import first_line, quoted
-from audit.errors import AuditError, MachineFault, RefusedCheckpoint, UnusableInput
+from audit.errors import AuditError, MachineFault, RefusedCheckpoint
 from audit.models.adapters import merged
 from audit.models.completeness import (
     Complete,
@@ -20,6 +20,7 @@ from audit.models.completeness import (
     refuse_implausible_size,
     stored_values,
 )
+from audit.models.devices import placed
 from audit.models.gguf_weights import gguf_tensors
 from audit.models.offline import offline, quiet
 from audit.models.selection import Choice, Task, choose
@@ -73,7 +74,7 @@ def load_model(
         refuse_implausible_depth(config, checkpoint)
         complete = _built(checkpoint, config, choose(config), dtype, views)
         model = merged(complete.model, checkpoint.adapter) if checkpoint.adapter else complete.model
-        model = _placed(model.eval().requires_grad_(requires_grad=False), device)
+        model = placed(model.eval().requires_grad_(requires_grad=False), device)
         streamed = stream(model, dtype, room, views) if room is not None and views is not None else None
         found = load_tokenizer(checkpoint, model.config, rows=_embedded(model))
     subject = subject_of(checkpoint, model, complete.task, complete.remarks + found.remarks)
@@ -131,17 +132,6 @@ def _tensors(checkpoint: Checkpoint, skeleton: Any, views: set[int] | None) -> I
         return
     with stored_tensors(checkpoint, views=views) as stored:
         yield _Tensors(stored, ())
-
-
-def _placed(model: Any, device: str) -> Any:
-    if device == "cpu":
-        return model
-    try:
-        return model.to(device)
-    except torch.OutOfMemoryError:
-        raise
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UnusableInput(f"device {device!r} cannot be used: {first_line(error)}; try 'cpu'") from error
 
 
 @contextmanager

@@ -177,7 +177,7 @@ class _Observer(Watcher):
         """
         sinks, before = _token_sinks(observation), self._sinks.get(layer.stack)
         if before is not None and before.shape == sinks.shape:
-            sinks = sinks | before
+            sinks = sinks | before.to(sinks.device)  # the block before may have run elsewhere
         self._sinks[layer.stack] = sinks
         return sinks
 

@@ -209,14 +209,19 @@ def _put_on_disk(model: nn.Module, views: set[int], folder: Path, limit: int) ->
         parameter.data = on_disk(parameter.data, folder)
 
 
-def parts(module: nn.Module, within: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """The blocks, and the largest modules with weights that hold no block, with their names."""
+def pieces(module: nn.Module, within: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """The blocks, and the largest modules that hold no block, with their names."""
     for name, child in module.named_children():
         block = isinstance(module, nn.ModuleList) and not isinstance(child, nn.ModuleList)
         if not block and any(isinstance(inner, nn.ModuleList) for inner in child.modules()):
-            yield from parts(child, f"{within}{name}.")
-        elif next(child.parameters(), None) is not None:
+            yield from pieces(child, f"{within}{name}.")
+        else:
             yield f"{within}{name}", child
+
+
+def parts(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Those of them that have weights."""
+    return ((name, piece) for name, piece in pieces(model) if next(piece.parameters(), None) is not None)
 
 
 def tables(model: nn.Module) -> Iterator[tuple[str, nn.Embedding]]:

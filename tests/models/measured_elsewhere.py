@@ -1,0 +1,168 @@
+"""What is measured on simulated devices, beside what is measured here.
+
+Run as a program it prints JSON on standard output, by test and case: on which devices the model stood, and what differs.
+It needs a process of its own: which devices there are PyTorch's engine looks up once, before its first backward pass.
+"""
+
+import copy
+import dataclasses
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from audit import Audit, Plan, audit_checkpoint, catalog, limits
+from audit.measure import Recorder
+from audit.models import devices
+from audit.models.coverage import survey
+from audit.models.devices import placed
+from audit.models.gradients import Backward
+from audit.models.inputs import model_inputs
+from audit.models.observing import observe
+from tests import elsewhere
+from tests.architectures import tiny_model
+from tests.models.watching import random_batch
+
+FAMILIES = ("llama", "bert", "gpt2", "falcon", "bloom", "gpt_neo", "gemma2", "gpt_oss", "mixtral", "zamba", "t5", "blenderbot")  # fmt: skip
+CROSSED = ("llama", "bert", "t5")
+METRICS = [metric for metric in catalog.metrics().values() if metric.observes != "weights"]
+NOISE = {"freezing", "score_spread", "turned_sigma_1"}  # of scores that hardly differ
+
+Values = dict[str, NDArray[np.float64]]
+Told = dict[str, list[str]]
+
+
+def model_of(family: str) -> PreTrainedModel:
+    """A tiny random one."""
+    return tiny_model(family).requires_grad_(requires_grad=False)
+
+
+def measured(model: PreTrainedModel, *, gradients: bool = True) -> Values:
+    """Every metric of two samples, one padded on either side."""
+    batch, layers = random_batch(model), survey(model)
+    recorder = Recorder(METRICS, layers, 2)
+    recorder.begin(batch)
+    observe(model, batch, recorder, layers=layers)
+    for row in range(2 if gradients else 0):
+        sample = batch.only(row, 13)
+        recorder.begin(sample)
+        fed = model_inputs(model, sample, every_logit=True)
+        for observation in Backward(model, layers).observe(fed, _squared):
+            recorder.on_gradient(observation)
+    return recorder.values
+
+
+def _squared(output: Any) -> Tensor:
+    found: Tensor = output["logits"].float().square().mean()
+    return found
+
+
+def differing(found: Values, expected: Values) -> list[str]:
+    """The metrics that are not the same."""
+    return [
+        name
+        for name, values in expected.items()
+        if not np.allclose(
+            found[name], values, rtol=2e-3, atol=1e-3 if name in NOISE else 1e-4, equal_nan=True
+        )
+    ]
+
+
+def _told(model: PreTrainedModel, off: list[str]) -> Told:
+    return {"devices": sorted({str(parameter.device) for parameter in model.parameters()}), "off": off}
+
+
+def moved(family: str, device: str, *, gradients: bool = True) -> Told:
+    """All of a model on one device."""
+    model = model_of(family)
+    expected = measured(copy.deepcopy(model), gradients=gradients)
+    model = placed(model, device)
+    return _told(model, differing(measured(model, gradients=gradients), expected))
+
+
+def spread(family: str) -> Told:
+    """Blocks on two; without gradients, for of several simulated devices the engine knows one."""
+    model = model_of(family)
+    expected = measured(copy.deepcopy(model), gradients=False)
+    elsewhere.there().free = _half(model)
+    model = placed(model, elsewhere.NAME)
+    return _told(model, differing(measured(model, gradients=False), expected))
+
+
+def crossed(family: str) -> Told:
+    """Blocks on the CPU and on a device, which the engine knows both."""
+    model, dispatch = model_of(family), devices.dispatch_model
+    expected = measured(copy.deepcopy(model))
+
+    def mixed(model: Any, places: Mapping[str, str], **_: Any) -> Any:
+        own = {name: "cpu" if place.endswith("1") else place for name, place in places.items()}
+        return dispatch(model, own, main_device="cpu")
+
+    elsewhere.there().free = _half(model)
+    devices.dispatch_model = mixed
+    try:
+        model = placed(model, elsewhere.NAME)
+    finally:
+        devices.dispatch_model = dispatch
+    return _told(model, differing(measured(model), expected))
+
+
+def _half(model: PreTrainedModel) -> tuple[int, int]:
+    """Bytes that are free on two devices of which the first has room for but half of the blocks."""
+    blocks = [devices._size(block) for _, block in devices._blocks(model)]
+    whole, size = devices._size(model), 1 / devices.WEIGHTS
+    return int(size * (whole - sum(blocks[len(blocks) // 2 :]))) + 9, int(size * whole) + 9
+
+
+def audited(checkpoint: Path, device: str) -> list[str]:
+    """What an audit with gradients and experiments says otherwise there."""
+    limits._DEVICE = re.compile(f"cpu|{device}")  # type: ignore[misc]
+    plan = Plan(depth="full", probes=("prose",), samples=2, max_length=32)
+    with tempfile.TemporaryDirectory() as folder:
+        here, there = (
+            audit_checkpoint(
+                checkpoint, dataclasses.replace(plan, device=name), store=Path(folder), pdf=False
+            )
+            for name in ("cpu", device)
+        )
+    assert there.provenance.device == device
+    assert here.findings
+    return [str(one) for one in _findings(here) ^ _findings(there)]
+
+
+def _findings(audit: Audit) -> set[tuple[Any, ...]]:
+    return {(f.rule, f.layer, f.head, f.severity, f.confirmation.status) for f in audit.findings}
+
+
+def main(checkpoint: str) -> None:
+    """Everything, on simulated devices."""
+    module = elsewhere.there()
+    roomy = module.free
+
+    def each(look: Callable[[str], Told], families: Sequence[str]) -> dict[str, Told]:
+        module.free = roomy
+        return {family: look(family) for family in families}
+
+    found: dict[str, Any] = {
+        "moved": each(partial(moved, device=elsewhere.NAME), FAMILIES),
+        "named": each(partial(moved, device=f"{elsewhere.NAME}:1", gradients=False), FAMILIES[:1]),
+        "audited": each(lambda _: {"off": audited(Path(checkpoint), elsewhere.NAME)}, ["bert_tiny"]),
+        "spread": each(spread, FAMILIES),
+        "crossed": each(crossed, CROSSED),
+    }
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main(sys.argv[1])
