@@ -79,7 +79,11 @@ def differing(found: Values, expected: Values) -> list[str]:
 
 
 def _told(model: PreTrainedModel, off: list[str]) -> Told:
-    return {"devices": sorted({str(parameter.device) for parameter in model.parameters()}), "off": off}
+    return {
+        "devices": sorted({str(parameter.device) for parameter in model.parameters()}),
+        "paths": sorted({str(layer.path) for layer in survey(model)}),
+        "off": off,
+    }
 
 
 def moved(family: str, device: str, *, gradients: bool = True) -> Told:
