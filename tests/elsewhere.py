@@ -20,6 +20,7 @@ CPU = torch.device("cpu")
 aten = torch.ops.aten
 BETWEEN = {aten.copy_.default, aten._to_copy.default, aten.to.device, aten.to.other, aten._copy_from.default}
 INDEXED = {aten.index.Tensor, aten.index_put.default, aten.index_put_.default}  # also by what lies on the CPU
+JOINED = {aten.cat.default, aten.stack.default}
 MADE = (
     "arange",
     "arange.start",
@@ -56,6 +57,9 @@ class Elsewhere(Tensor):
         """An error."""
         raise TypeError(f"can't convert {self.place} device type tensor to numpy")
 
+    def __format__(self, how: str) -> str:
+        return format(self.held, how)
+
     def __repr__(self, **_: Any) -> str:
         return f"{self.held!r} on {self.place}"
 
@@ -72,9 +76,8 @@ def ran(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         return args[0].place
     leaves = tree_leaves((args, kwargs))
     given = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-    places = {_place(tensor) for tensor in given if tensor.dim()}
-    if func in INDEXED:
-        places = {_place(given[0])} | (places - {CPU})
+    meeting = tree_leaves((args[0], args[2:], kwargs)) if func in INDEXED else given
+    places = {_place(tensor) for tensor in meeting if isinstance(tensor, Tensor) and _counts(func, tensor)}
     if len(places) > 1 and func not in BETWEEN:
         raise RuntimeError(f"{func}: expected all tensors to be on the same device, found {places}")
     own = {id(tensor.held): tensor for tensor in given if isinstance(tensor, Elsewhere)}
@@ -98,6 +101,11 @@ def ran(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     return tree_map_only(Tensor, put, out)
 
 
+def _counts(func: Any, tensor: Tensor) -> bool:
+    """Whether it must lie where the others do: a single number of the CPU may go anywhere, but into no sequence."""
+    return tensor.dim() > 0 or _place(tensor) != CPU or func in JOINED
+
+
 def _place(tensor: Tensor) -> torch.device:
     return tensor.place if isinstance(tensor, Elsewhere) else CPU
 
@@ -115,6 +123,8 @@ def _wanted(func: Any, leaves: Sequence[Any]) -> torch.device | None:
     wanted = next((leaf for leaf in leaves if isinstance(leaf, torch.device)), None)
     if wanted is None or wanted == CPU:
         return wanted
+    if wanted.index is not None and wanted.index >= COUNT:
+        raise RuntimeError(f"{NAME} has no device {wanted.index}")
     return torch.device(NAME, wanted.index or 0)
 
 
@@ -129,6 +139,9 @@ class _Module(_DummyBackendModule):
 
     def get_amp_supported_dtype(self) -> list[torch.dtype]:
         return [torch.bfloat16]  # and autocast leaves everything as it is
+
+    def empty_cache(self) -> None:
+        pass
 
     def mem_get_info(self, index: int) -> tuple[int, int]:
         return self.free[index], 2**40

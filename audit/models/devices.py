@@ -1,4 +1,4 @@
-"""Puts a model on a device, or on all devices of its kind where one has too little room for its weights."""
+"""Puts a model on a device, or spreads its blocks over all devices of a kind where none has room for all weights."""
 
 import warnings
 from collections import Counter
@@ -17,84 +17,136 @@ WEIGHTS: Final = 0.8  # of the memory that is free; what is computed takes the r
 
 
 def placed(model: Any, device: str) -> Any:
-    """`model` on `device`; where that names a kind of several, and the first is too small, block by block on them.
+    """`model` on `device`; where that has no number, on the first of its kind with room for it, or else on all of them.
 
     Raises:
-        UnusableInput: there is no such device.
+        UnusableInput: there is no such device, or it cannot compute what is measured.
         MachineFault: all of them together are too small.
     """
     if device == "cpu":
         return model
     try:
-        rooms = _rooms(device)
-        if len(rooms) < 2 or _size(model) <= rooms[0]:
-            return model.to(device)
-        return _spread(model, device, _shares(model, rooms))
-    except torch.OutOfMemoryError:
-        raise
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        torch.zeros(
+            1, dtype=torch.float64, device=device
+        )  # what sums are taken in, and some devices have not
+        where = _room_for(model, device)
+        return model.to(where) if isinstance(where, str) else _spread(model, device, where)
+    except torch.OutOfMemoryError as error:
+        raise MachineFault(
+            f"device {device!r} has too little memory: {first_line(error)}; use a narrower --dtype"
+        ) from error
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
         raise UnusableInput(f"device {device!r} cannot be used: {first_line(error)}; try 'cpu'") from error
 
 
 def placed_like(model: Any, other: Any) -> Any:
-    """`model` where `other` is, as a whole or spread."""
+    """`model` where `other` is, or spread as that is."""
     spread = hasattr(other, "hf_device_map")
     return placed(model, other.device.type if spread else str(other.device))
 
 
-def _rooms(device: str) -> dict[int, int]:
-    """What may go to weights on each device of the kind, in bytes; nothing where one of them is named."""
-    kind = torch.device(device)
+def used(model: Any) -> tuple[str, ...]:
+    """The devices that a model is spread over; none where it is on one."""
+    return tuple(sorted({*getattr(model, "hf_device_map", {}).values()}))
+
+
+def _room_for(model: nn.Module, device: str) -> str | dict[str, int]:
+    """The device that can hold all of `model`, or the number of one for each of its pieces."""
+    kind, needed = torch.device(device), _size(model)
     module = torch.get_device_module(kind)
-    if kind.index is not None or not hasattr(module, "mem_get_info"):
-        return {}
-    return {index: int(WEIGHTS * module.mem_get_info(index)[0]) for index in range(module.device_count())}
+    if kind.index is not None or module.device_count() < 2:
+        return device
+    rooms: dict[int, int] = {}
+    for index in range(module.device_count()):
+        room = _room(module, index)
+        if room is None and index == 0:
+            return device
+        if room is not None and needed <= room:
+            return f"{device}:{index}"
+        rooms |= {index: room} if room else {}
+    return _shares(model, rooms)
+
+
+def _room(module: Any, index: int) -> int | None:
+    """Bytes that weights may take on a device; None where it does not say."""
+    try:
+        module.empty_cache()  # what PyTorch keeps for itself counts as free
+        return int(WEIGHTS * module.mem_get_info(index)[0])
+    except (AttributeError, RuntimeError):
+        return None
 
 
 def _shares(model: nn.Module, rooms: Mapping[int, int]) -> dict[str, int]:
-    """The device of each piece: the blocks in order, so that all are equally full; what lies beside them on the first.
+    """The device of each piece: the blocks in order, so that all devices are equally full; the rest on one of them.
 
-    Families add up what comes from several modules beside the blocks, and within a block.
+    Families add up what several modules beside the blocks give, such as embeddings of tokens and of places: these stay
+    together, which no device map of accelerate's would know.
     """
     blocks = {name: _size(block) for name, block in _blocks(model)}
     needed, largest = _size(model), max(blocks.values(), default=0)
-    fair = needed / sum(rooms.values())
-    shares = {name: 0 for name, _ in pieces(model)}
     beside = needed - sum(blocks.values())
-    device, used = 0, beside
+    main = next((index for index, room in rooms.items() if room >= beside), None)
+    if main is not None:
+        order = [main, *(index for index in rooms if index != main)]
+        fair = needed / sum(rooms.values())
+        evenly = {index: min(rooms[index], int(fair * rooms[index]) + largest) for index in order}
+        tightly = {index: rooms[index] for index in order}
+        for limits in (evenly, tightly):
+            if (filled := _filled(blocks, limits, beside)) is not None:
+                return dict.fromkeys((name for name, _ in pieces(model)), main) | filled
+    raise MachineFault(
+        f"{_gigabytes(needed)} of weights, {_gigabytes(beside)} of them beside the blocks, do not fit on devices with "
+        f"room for {', '.join(map(_gigabytes, rooms.values())) or 'none'}: use a narrower --dtype, or audit on the CPU, "
+        "where --max-memory may be less than the weights"
+    )
+
+
+def _filled(blocks: Mapping[str, int], limits: Mapping[int, int], beside: int) -> dict[str, int] | None:
+    """The device of each block, each filled up to its limit before the next, the first holding `beside` already."""
+    order = iter(limits)
+    device, taken, found = next(order), beside, {}
     for name, size in blocks.items():
-        while device in rooms and used + size > min(rooms[device], fair * rooms[device] + largest):
-            device, used = device + 1, 0
-        shares[name], used = device, used + size
-    if beside > rooms[0] or device not in rooms:
-        raise MachineFault(
-            f"{needed / 1e9:.1f} GB of weights do not fit on {len(rooms)} devices that have room for "
-            f"{', '.join(f'{room / 1e9:.1f}' for room in rooms.values())} GB of them: use a narrower --dtype, or "
-            "audit on the CPU with --max-memory"
-        )
-    return shares
+        while taken + size > limits[device]:
+            following = next(order, None)
+            if following is None:
+                return None
+            device, taken = following, 0
+        found[name], taken = device, taken + size
+    return found
 
 
 def _spread(model: Any, device: str, shares: Mapping[str, int]) -> Any:
-    first = f"{device}:0"
+    places, blocks = {name: f"{device}:{index}" for name, index in shares.items()}, dict(_blocks(model))
+    first = next((place for name, place in places.items() if name not in blocks), places[min(places)])
     within = {inner for name in shares for inner in model.get_submodule(name).modules()}
     for module in set(model.modules()) - within:
         module._apply(lambda tensor: tensor.to(first), recurse=False)  # noqa: SLF001 - what `to` is made of
-    places = {name: f"{device}:{index}" for name, index in shares.items()}
     loose = {
         name: first for name in model.state_dict() if not any(name.startswith(f"{at}.") for at in places)
     }
-    with warnings.catch_warnings(action="ignore", category=UserWarning):  # the loose ones are no modules
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The following device_map keys")  # the loose ones are no modules
         return dispatch_model(model, places | loose, main_device=first)
 
 
 def _blocks(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """The blocks that share no weights with anything else: a module runs where its weights are."""
+    """The blocks that can be apart from all else.
+
+    They share no weights, since a module runs where its weights are; and their list is one of its kind: lists as long
+    beside it hold what a family adds up itself.
+    """
     uses = Counter(tensor for _, piece in pieces(model) for tensor in _tensors(piece))
     for name, piece in pieces(model):
-        block = isinstance(model.get_submodule(name.rpartition(".")[0]), nn.ModuleList)
-        if block and all(uses[tensor] == 1 for tensor in _tensors(piece)):
+        above = model.get_submodule(name.rpartition(".")[0])
+        in_list = isinstance(above, nn.ModuleList) and not _has_twins(model, above)
+        if in_list and all(uses[tensor] == 1 for tensor in _tensors(piece)):
             yield name, piece
+
+
+def _has_twins(model: nn.Module, items: nn.ModuleList) -> bool:
+    """Whether other lists of as many stand beside it."""
+    around = next(module for module in model.modules() if items in {*module.children()})
+    return sum(isinstance(each, nn.ModuleList) and len(each) == len(items) for each in around.children()) > 1
 
 
 def _size(module: nn.Module) -> int:
@@ -104,3 +156,7 @@ def _size(module: nn.Module) -> int:
 def _tensors(module: nn.Module) -> set[torch.Tensor]:
     """Its weights and buffers."""
     return {*module.parameters(), *module.buffers()}
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.3g} GB"

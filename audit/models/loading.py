@@ -20,7 +20,7 @@ from audit.models.completeness import (
     refuse_implausible_size,
     stored_values,
 )
-from audit.models.devices import placed
+from audit.models.devices import placed, used
 from audit.models.gguf_weights import gguf_tensors
 from audit.models.offline import offline, quiet
 from audit.models.selection import Choice, Task, choose
@@ -58,7 +58,7 @@ def load_model(
     available_memory: int | None = None,
     room: Room | None = None,
 ) -> LoadedModel:
-    """The model of `checkpoint` with eager attention, weights in `dtype` on `device`, an adapter merged in.
+    """The model of `checkpoint` with eager attention, weights in `dtype` on `device` (or spread), an adapter merged in.
 
     The hub is never asked, no code of the checkpoint is run, and nothing is printed. `available_memory` (bytes)
     replaces what the machine says. Weights that would fill more than a share of `room` stay on disk. Raises
@@ -77,7 +77,9 @@ def load_model(
         model = placed(model.eval().requires_grad_(requires_grad=False), device)
         streamed = stream(model, dtype, room, views) if room is not None and views is not None else None
         found = load_tokenizer(checkpoint, model.config, rows=_embedded(model))
-    subject = subject_of(checkpoint, model, complete.task, complete.remarks + found.remarks)
+    apart = used(model)
+    remarks = (f"The blocks were spread over {', '.join(apart)}.",) if apart else ()
+    subject = subject_of(checkpoint, model, complete.task, complete.remarks + found.remarks + remarks)
     return LoadedModel(
         model=model,
         tokenizer=found.tokenizer,

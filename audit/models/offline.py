@@ -4,6 +4,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from logging import getLogger
 from typing import Any
 
 from huggingface_hub import constants
@@ -31,13 +32,17 @@ def offline() -> Iterator[None]:
 def quiet() -> Iterator[None]:
     """Nothing of what loaders log, warn or draw reaches the terminal: what matters becomes an error or a remark."""
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    spreading = getLogger("accelerate")
+    before = spreading.level
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.set_verbosity(logging.CRITICAL)
+        spreading.setLevel(logging.CRITICAL)
         logging.disable_progress_bar()
         try:
             yield
         finally:
             logging.set_verbosity(level)
+            spreading.setLevel(before)
             if bars:
                 logging.enable_progress_bar()

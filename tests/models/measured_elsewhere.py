@@ -39,7 +39,7 @@ METRICS = [metric for metric in catalog.metrics().values() if metric.observes !=
 NOISE = {"freezing", "score_spread", "turned_sigma_1"}  # of scores that hardly differ
 
 Values = dict[str, NDArray[np.float64]]
-Told = dict[str, list[str]]
+Told = dict[str, Any]
 
 
 def model_of(family: str) -> PreTrainedModel:
@@ -78,11 +78,14 @@ def differing(found: Values, expected: Values) -> list[str]:
     ]
 
 
-def _told(model: PreTrainedModel, off: list[str]) -> Told:
+def _told(model: PreTrainedModel, values: Values, expected: Values) -> Told:
+    """Where the model stands, how its layers are measured, what differs, and how many metrics have numbers at all."""
+    off, found = differing(values, expected), sum(bool(np.isfinite(each).any()) for each in values.values())
     return {
         "devices": sorted({str(parameter.device) for parameter in model.parameters()}),
         "paths": sorted({str(layer.path) for layer in survey(model)}),
         "off": off,
+        "found": found,
     }
 
 
@@ -91,16 +94,21 @@ def moved(family: str, device: str, *, gradients: bool = True) -> Told:
     model = model_of(family)
     expected = measured(copy.deepcopy(model), gradients=gradients)
     model = placed(model, device)
-    return _told(model, differing(measured(model, gradients=gradients), expected))
+    return _told(model, measured(model, gradients=gradients), expected)
 
 
-def spread(family: str) -> Told:
-    """Blocks on two; without gradients, for of several simulated devices the engine knows one."""
+def spread(family: str, device: str, *, gradients: bool) -> Told:
+    """Blocks on two, of which the first has room for half of them."""
     model = model_of(family)
-    expected = measured(copy.deepcopy(model), gradients=False)
-    elsewhere.there().free = _half(model)
-    model = placed(model, elsewhere.NAME)
-    return _told(model, differing(measured(model, gradients=False), expected))
+    expected = measured(copy.deepcopy(model), gradients=gradients)
+    model = placed(model, device)
+    return _told(model, measured(model, gradients=gradients), expected)
+
+
+def _simulated(family: str) -> Told:
+    """Without gradients, for of several simulated devices the engine knows one."""
+    elsewhere.there().free = tuple(round(room / devices.WEIGHTS) + 1 for room in half(model_of(family)))
+    return spread(family, elsewhere.NAME, gradients=False)
 
 
 def crossed(family: str) -> Told:
@@ -112,25 +120,24 @@ def crossed(family: str) -> Told:
         own = {name: "cpu" if place.endswith("1") else place for name, place in places.items()}
         return dispatch(model, own, main_device="cpu")
 
-    elsewhere.there().free = _half(model)
+    elsewhere.there().free = tuple(round(room / devices.WEIGHTS) + 1 for room in half(model))
     devices.dispatch_model = mixed
     try:
         model = placed(model, elsewhere.NAME)
     finally:
         devices.dispatch_model = dispatch
-    return _told(model, differing(measured(model), expected))
+    return _told(model, measured(model), expected)
 
 
-def _half(model: PreTrainedModel) -> tuple[int, int]:
-    """Bytes that are free on two devices of which the first has room for but half of the blocks."""
+def half(model: PreTrainedModel) -> tuple[int, int]:
+    """Bytes of all but the last half of the blocks, and bytes of the blocks that are left."""
     blocks = [devices._size(block) for _, block in devices._blocks(model)]
-    whole, size = devices._size(model), 1 / devices.WEIGHTS
-    return int(size * (whole - sum(blocks[len(blocks) // 2 :]))) + 9, int(size * whole) + 9
+    left = sum(blocks[len(blocks) // 2 :])
+    return devices._size(model) - left, left
 
 
 def audited(checkpoint: Path, device: str) -> list[str]:
     """What an audit with gradients and experiments says otherwise there."""
-    limits._DEVICE = re.compile(f"cpu|{device}")  # type: ignore[misc]
     plan = Plan(depth="full", probes=("prose",), samples=2, max_length=32)
     with tempfile.TemporaryDirectory() as folder:
         here, there = (
@@ -139,9 +146,20 @@ def audited(checkpoint: Path, device: str) -> list[str]:
             )
             for name in ("cpu", device)
         )
-    assert there.provenance.device == device
+    assert there.audit_id != here.audit_id
     assert here.findings
-    return [str(one) for one in _findings(here) ^ _findings(there)]
+    differs = [str(one) for one in _findings(here) ^ _findings(there)]
+    for name, by_probe in here.measurements.items():
+        for probe, found in by_probe.items():
+            both = (_array(each.value) for each in (found, there.measurements[name][probe]))
+            if not np.allclose(*both, rtol=5e-3, atol=1e-3, equal_nan=True):
+                differs.append(f"{name} of {probe}")
+    return differs
+
+
+def _array(value: Any) -> NDArray[np.float64]:
+    """Nested lists as one array, NaN where there is no number."""
+    return np.array(value, dtype=np.float64)
 
 
 def _findings(audit: Audit) -> set[tuple[Any, ...]]:
@@ -152,6 +170,7 @@ def main(checkpoint: str) -> None:
     """Everything, on simulated devices."""
     module = elsewhere.there()
     roomy = module.free
+    limits._DEVICE = re.compile(f"cpu|{elsewhere.NAME}")  # type: ignore[misc]
 
     def each(look: Callable[[str], Told], families: Sequence[str]) -> dict[str, Told]:
         module.free = roomy
@@ -161,7 +180,7 @@ def main(checkpoint: str) -> None:
         "moved": each(partial(moved, device=elsewhere.NAME), FAMILIES),
         "named": each(partial(moved, device=f"{elsewhere.NAME}:1", gradients=False), FAMILIES[:1]),
         "audited": each(lambda _: {"off": audited(Path(checkpoint), elsewhere.NAME)}, ["bert_tiny"]),
-        "spread": each(spread, FAMILIES),
+        "spread": each(_simulated, FAMILIES),
         "crossed": each(crossed, CROSSED),
     }
     print(json.dumps(found))

@@ -4,20 +4,19 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from audit.errors import MachineFault, UnusableInput
-from audit.models import devices
+from audit.models import devices, fresh
 from audit.models.devices import placed
-from audit.models.streaming import pieces
 from tests.models import measured_elsewhere
-from tests.models.measured_elsewhere import CROSSED, FAMILIES, audited, model_of, moved
+from tests.models.measured_elsewhere import CROSSED, FAMILIES, METRICS, audited, model_of, moved, spread
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-ROOM = 10**9
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +33,7 @@ def test_another_device_gives_the_same_numbers(family: str, simulated: Any) -> N
     """Tensors of two devices never meet, and none is taken for one that lies here."""
     found = simulated["moved"][family]
     assert (found["devices"], found["off"]) == (["elsewhere:0"], [])
+    assert found["found"] > len(METRICS) / 2
 
 
 def test_the_device_that_is_named_is_taken(simulated: Any) -> None:
@@ -72,6 +72,17 @@ def test_a_gpu_gives_the_same_numbers(family: str) -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+@pytest.mark.parametrize("family", CROSSED)
+def test_gpus_share_a_model(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gradients among it."""
+    half = measured_elsewhere.half(model_of(family))
+    monkeypatch.setattr(devices, "_room", lambda _, index: (*half, 0, 0, 0, 0, 0, 0)[index])
+    found = spread(family, "cuda", gradients=True)
+    assert (found["devices"], found["off"]) == (["cuda:0", "cuda:1"], [])
+
+
+@pytest.mark.gpu
 @gpu
 def test_an_audit_on_a_gpu_says_the_same(bert_tiny: Path) -> None:
     """Gradients and experiments among it."""
@@ -80,30 +91,112 @@ def test_an_audit_on_a_gpu_says_the_same(bert_tiny: Path) -> None:
 
 def test_a_device_that_is_not_there_is_one_line() -> None:
     """Whatever PyTorch makes of it."""
-    with pytest.raises(UnusableInput, match="device 'cuda:7' cannot be used: .*; try 'cpu'"):
-        placed(model_of("llama"), "cuda:7")
+    with pytest.raises(UnusableInput, match="device 'cuda:99' cannot be used: .*; try 'cpu'"):
+        placed(model_of("llama"), "cuda:99")
 
 
-def test_blocks_are_shared_out_evenly() -> None:
-    """In order; what lies beside them stays on the first device."""
+class Devices:
+    """A kind of device: so many bytes are free on each, and None of one that does not say."""
+
+    def __init__(self, *free: int | None) -> None:
+        self._free = free
+        self.asked: list[int] = []
+
+    def device_count(self) -> int:
+        return len(self._free)
+
+    def empty_cache(self) -> None:
+        pass
+
+    def mem_get_info(self, index: int) -> tuple[int, int]:
+        self.asked.append(index)
+        free = self._free[index]
+        if free is None:
+            raise RuntimeError("the device is busy")
+        return round(free / devices.WEIGHTS) + 1, 0
+
+
+@pytest.fixture
+def room_for(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Where tiny llama goes when so many bytes may be taken on each device, in parts of its weights."""
+
+    def found(*free: float | None) -> tuple[Any, list[int]]:
+        model = model_of("llama")
+        size = devices._size(model)
+        module = Devices(*(None if part is None else round(part * size) for part in free))
+        monkeypatch.setattr(torch, "get_device_module", lambda _: module)
+        return devices._room_for(model, "cuda"), module.asked
+
+    return found
+
+
+@pytest.mark.parametrize(
+    ("free", "where", "asked"),
+    [
+        ((1.1, 1.1), "cuda:0", [0]),  # the second is left in peace
+        ((0.1, 1.1), "cuda:1", [0, 1]),
+        ((0.9, None, 1.1), "cuda:2", [0, 1, 2]),
+        ((None, 1.1), "cuda", [0]),
+        ((0.5,), "cuda", []),
+    ],
+)
+def test_one_device_is_enough_where_it_has_room(
+    free: Any, where: str, asked: list[int], room_for: Any
+) -> None:
+    """The first that has, as far as they say."""
+    assert room_for(*free) == (where, asked)
+
+
+def test_blocks_are_shared_out_evenly(room_for: Any) -> None:
+    """In order; what lies beside them stays on one device."""
     model = model_of("llama")
-    shares = devices._shares(model, {0: ROOM, 1: ROOM})
+    shares, _ = room_for(0.9, 0.9)
     own = [shares.pop(name) for name, _ in devices._blocks(model)]
     assert own == [0, 1]
     assert set(shares.values()) == {0}
 
 
-def test_blocks_that_share_weights_stay_together() -> None:
-    """As the attention of zamba does: a module runs where its weights are."""
-    model = model_of("zamba")
-    shares = devices._shares(model, {0: ROOM, 1: ROOM})
-    shared = [name for name, piece in pieces(model) if hasattr(piece, "shared_transf")]
-    assert len(shared) > 1
-    assert {shares[name] for name in shared} == {0}
-    assert 1 in shares.values()
+def test_a_full_device_is_passed_over(room_for: Any) -> None:
+    """What lies beside the blocks goes where it fits."""
+    shares, _ = room_for(0.01, 0.7, 0.0, 0.7)
+    assert set(shares.values()) == {1, 3}
 
 
-def test_a_model_that_fits_nowhere_is_one_line() -> None:
+def test_what_fits_only_tightly_is_spread_too() -> None:
+    """Small devices that fall short of their share leave the more to the large one."""
+    model = torch.nn.Module()
+    model.layers = torch.nn.ModuleList(torch.nn.Linear(8, 1, bias=False) for _ in range(5))
+    shares = devices._shares(model, {0: 28, 1: 12, 2: 204, 3: 28})
+    assert shares == {f"layers.{block}": 2 for block in range(5)}
+
+
+@pytest.mark.parametrize(("family", "list_"), [("zamba", "shared_transf"), ("flaubert", "attentions")])
+def test_what_belongs_together_stays_together(family: str, list_: str) -> None:
+    """A module that several blocks share runs where its weights are; lists beside lists are no blocks."""
+    apart = {name for name, _ in devices._blocks(model_of(family))}
+    assert not any(hasattr(model_of(family).get_submodule(name), list_) for name in apart)
+    assert not any(list_ in name for name in apart)
+    assert bool(apart) == (family == "zamba")
+
+
+@pytest.mark.parametrize("free", [(0.01, 0.3), (0.0, 0.0)])
+def test_a_model_that_fits_nowhere_is_one_line(free: Any, room_for: Any) -> None:
     """With what would help."""
-    with pytest.raises(MachineFault, match=r"do not fit on 2 devices .*: use a narrower --dtype"):
-        devices._shares(model_of("llama"), {0: 1000, 1: 200_000})
+    with pytest.raises(MachineFault, match=r"do not fit on devices with room for .*: use a narrower --dtype"):
+        room_for(*free)
+
+
+def test_a_second_model_without_room_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The audit goes on without it, and says why."""
+
+    def full(*_: Any) -> None:
+        raise MachineFault("no room")
+
+    loaded: Any = SimpleNamespace(
+        model=model_of("llama"),
+        streamed=None,
+        subject=SimpleNamespace(parameters=1),
+        config=model_of("llama").config,
+    )
+    monkeypatch.setattr(fresh, "placed_like", full)
+    assert fresh.reinitialised(loaded, 0) == "not run: a second model was to stand beside the first: no room"
