@@ -2,10 +2,7 @@
 
 import dataclasses
 import datetime as dt
-import gc
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,11 +21,11 @@ from audit.interventions.remedies import with_remedies
 from audit.judge import Judged, borne_out, judge
 from audit.known import Known
 from audit.measuring import Measured, measured
-from audit.models.allocator import keep_freed, trim
+from audit.models.allocator import keep_freed
 from audit.models.loading import LoadedModel, load_model
 from audit.models.streaming import Room
 from audit.probes.sampling import Feed
-from audit.progress import Advance, Progress
+from audit.progress import Progress
 from audit.provenance import provenance, replay
 from audit.request import Request
 from audit.results import SCHEMA_VERSION, Ablation, Audit, Exhibit, Finding, MethodRecord, Remedy
@@ -38,10 +35,8 @@ from audit.results.trainability import Diagram, Trainability
 from audit.results.training import Training
 from audit.similarity import draw_similarity, kernels_of
 from audit.store import EXHIBITS
+from audit.tidying import Tidy
 from audit.verdict import unmet, verdict
-
-# seconds of a stage: looking for cycles takes a tenth of that, and what is done sooner leaves few
-_LONG = 2.0
 
 
 def run(
@@ -111,7 +106,7 @@ def found(
     then they are judged, confirmed and drawn anew, as they would have been at first, and not measured again.
     Where `earlier` audits differ in their metrics alone, those that they lack are measured.
     """
-    progress = _Tidy(progress)
+    progress = Tidy(progress)
     stand, earlier = _stand(asked, folder, progress), earlier or Known(asked)
     known = (
         _taken_over(before)
@@ -139,23 +134,6 @@ def ready(asked: Request, folder: Path) -> LoadedModel:
     keep_freed()
     room = Room(plan.max_memory, folder) if plan.max_memory else None
     return load_model(asked.checkpoint, dtype=getattr(torch, plan.dtype), device=plan.device, room=room)
-
-
-class _Tidy:
-    """Shows stages, and gives back what one no longer needs: the next finds no use for holes of such sizes."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-
-    @contextmanager
-    def stage(self, name: str, total: int) -> Iterator[Advance]:
-        """Open a stage of `total` steps."""
-        with self._progress.stage(name, total) as advance:
-            began = time.monotonic()
-            yield advance
-            if time.monotonic() - began > _LONG:
-                gc.collect()  # passes backward leave their graphs in cycles
-            trim()
 
 
 class _Stand(NamedTuple):
