@@ -20,7 +20,7 @@ _LIMITS: Final = {
     "spectra": (1, 100_000),
 }
 _CHOICES: Final = {"depth": ("quick", "standard", "full"), "dtype": ("float32", "bfloat16", "float16")}
-_DEVICE: Final = re.compile(r"cpu|mps|(cuda|xpu)(:\d+)?")
+_DEVICE: Final = re.compile(r"cpu|(cuda|xpu)(:\d+)?")
 
 
 def checked(plan: Plan) -> Plan:
@@ -33,7 +33,7 @@ def checked(plan: Plan) -> Plan:
         if getattr(plan, option) not in known:
             raise UnusableInput(f"--{option} {getattr(plan, option)!r} is none of {', '.join(known)}")
     if not _DEVICE.fullmatch(plan.device):
-        raise UnusableInput(f"--device {plan.device!r} is none of cpu, cuda, cuda:N, mps, xpu")
+        raise UnusableInput(f"--device {plan.device!r} is none of cpu, cuda, cuda:N, xpu, xpu:N")
     if plan.seed < 0:
         raise UnusableInput(f"--seed {plan.seed} is negative; give 0 or more")
     if plan.seed > LARGEST_SEED:

@@ -24,7 +24,7 @@ def reinitialised(loaded: LoadedModel, seed: int) -> Any | str:
         model = type(loaded.model)._from_config(  # noqa: SLF001 - there is no public door to a class's own
             copy.deepcopy(loaded.config), dtype=loaded.model.dtype, attn_implementation="eager"
         )
-    try:
-        return placed_like(model.eval().requires_grad_(requires_grad=False), loaded.model)
-    except MachineFault as error:
-        return f"not run: a second model was to stand beside the first: {error}"
+        try:
+            return placed_like(model.eval().requires_grad_(requires_grad=False), loaded.model)
+        except MachineFault as error:
+            return f"not run: a second model was to stand beside the first: {error}"

@@ -149,6 +149,7 @@ def audited(checkpoint: Path, device: str) -> list[str]:
     assert there.audit_id != here.audit_id
     assert here.findings
     differs = [str(one) for one in _findings(here) ^ _findings(there)]
+    differs += [str(one) for one in _absent(here) ^ _absent(there)]
     for name, by_probe in here.measurements.items():
         for probe, found in by_probe.items():
             both = (_array(each.value) for each in (found, there.measurements[name][probe]))
@@ -160,6 +161,14 @@ def audited(checkpoint: Path, device: str) -> list[str]:
 def _array(value: Any) -> NDArray[np.float64]:
     """Nested lists as one array, NaN where there is no number."""
     return np.array(value, dtype=np.float64)
+
+
+def _absent(audit: Audit) -> set[tuple[str, str]]:
+    """The nulls that have no value: a second model may have had no room."""
+    nulls = (
+        (metric, name, null) for metric, by_name in audit.nulls.items() for name, null in by_name.items()
+    )
+    return {(metric, name) for metric, name, null in nulls if null.absent is not None}
 
 
 def _findings(audit: Audit) -> set[tuple[Any, ...]]:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 
 from audit.errors import MachineFault, UnusableInput
 from audit.models import devices, fresh
-from audit.models.devices import placed
+from audit.models.devices import placed, placed_like
 from tests.models import measured_elsewhere
 from tests.models.measured_elsewhere import CROSSED, FAMILIES, METRICS, audited, model_of, moved, spread
 
@@ -101,19 +102,20 @@ class Devices:
     def __init__(self, *free: int | None) -> None:
         self._free = free
         self.asked: list[int] = []
+        self._kept = True
 
     def device_count(self) -> int:
         return len(self._free)
 
     def empty_cache(self) -> None:
-        pass
+        self._kept = False
 
     def mem_get_info(self, index: int) -> tuple[int, int]:
         self.asked.append(index)
         free = self._free[index]
         if free is None:
             raise RuntimeError("the device is busy")
-        return round(free / devices.WEIGHTS) + 1, 0
+        return 0 if self._kept else round(free / devices.WEIGHTS) + 1, 0
 
 
 @pytest.fixture
@@ -136,7 +138,8 @@ def room_for(monkeypatch: pytest.MonkeyPatch) -> Any:
         ((1.1, 1.1), "cuda:0", [0]),  # the second is left in peace
         ((0.1, 1.1), "cuda:1", [0, 1]),
         ((0.9, None, 1.1), "cuda:2", [0, 1, 2]),
-        ((None, 1.1), "cuda", [0]),
+        ((None, 1.1), "cuda:1", [0, 1]),
+        ((None, None), "cuda", [0, 1]),
         ((0.5,), "cuda", []),
     ],
 )
@@ -147,8 +150,29 @@ def test_one_device_is_enough_where_it_has_room(
     assert room_for(*free) == (where, asked)
 
 
-def test_blocks_are_shared_out_evenly(room_for: Any) -> None:
-    """In order; what lies beside them stays on one device."""
+def stack(blocks: int) -> torch.nn.Module:
+    """Blocks of 32 bytes, and nothing beside them."""
+    model = torch.nn.Module()
+    model.layers = torch.nn.ModuleList(torch.nn.Linear(8, 1, bias=False) for _ in range(blocks))
+    return model
+
+
+@pytest.mark.parametrize(("blocks", "count"), [(8, 2), (40, 8), (80, 8), (32, 4)])
+def test_blocks_are_shared_out_evenly(blocks: int, count: int) -> None:
+    """In order, as many on each of devices that are alike."""
+    shares = devices._shares(stack(blocks), dict.fromkeys(range(count), 32 * blocks))
+    assert [*shares.values()] == sorted(shares.values())
+    assert {*Counter(shares.values()).values()} == {blocks // count}
+
+
+def test_a_larger_device_takes_more() -> None:
+    """In parts of the room that each has."""
+    shares = devices._shares(stack(12), {0: 300, 1: 100})
+    assert Counter(shares.values()) == {0: 9, 1: 3}
+
+
+def test_what_lies_beside_the_blocks_takes_room(room_for: Any) -> None:
+    """Where it stays together; the others have the more of the blocks."""
     model = model_of("llama")
     shares, _ = room_for(0.9, 0.9)
     own = [shares.pop(name) for name, _ in devices._blocks(model)]
@@ -156,18 +180,23 @@ def test_blocks_are_shared_out_evenly(room_for: Any) -> None:
     assert set(shares.values()) == {0}
 
 
-def test_a_full_device_is_passed_over(room_for: Any) -> None:
-    """What lies beside the blocks goes where it fits."""
-    shares, _ = room_for(0.01, 0.7, 0.0, 0.7)
-    assert set(shares.values()) == {1, 3}
+@pytest.mark.parametrize("free", [(0.9, 0.4), (0.4, 0.9), (0.01, 0.7, 0.0, 0.7), (0.4, 0.4, 0.4)])
+def test_no_device_is_overfilled(free: Any, room_for: Any) -> None:
+    """Whichever of them lies first; a full one is passed over."""
+    model = model_of("llama")
+    shares, _ = room_for(*free)
+    held: Counter[int] = Counter()
+    for name, index in shares.items():
+        held[index] += devices._size(model.get_submodule(name))
+    assert sum(held.values()) == devices._size(model)
+    for index, bytes_ in held.items():
+        assert bytes_ <= free[index] * devices._size(model) + 1
 
 
 def test_what_fits_only_tightly_is_spread_too() -> None:
     """Small devices that fall short of their share leave the more to the large one."""
-    model = torch.nn.Module()
-    model.layers = torch.nn.ModuleList(torch.nn.Linear(8, 1, bias=False) for _ in range(5))
-    shares = devices._shares(model, {0: 28, 1: 12, 2: 204, 3: 28})
-    assert shares == {f"layers.{block}": 2 for block in range(5)}
+    shares = devices._shares(stack(5), {0: 28, 1: 12, 2: 150, 3: 60})
+    assert [*shares.values()] == [2, 2, 2, 2, 3]
 
 
 @pytest.mark.parametrize(("family", "list_"), [("zamba", "shared_transf"), ("flaubert", "attentions")])
@@ -177,6 +206,31 @@ def test_what_belongs_together_stays_together(family: str, list_: str) -> None:
     assert not any(hasattr(model_of(family).get_submodule(name), list_) for name in apart)
     assert not any(list_ in name for name in apart)
     assert bool(apart) == (family == "zamba")
+
+
+@pytest.mark.parametrize("why", ["out of memory", "no float64"])
+def test_a_device_without_what_is_needed_is_one_line(
+    why: str, room_for: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the model is moved, where it can be known."""
+
+    def zeros(*_: Any, dtype: torch.dtype, device: str) -> None:
+        assert (dtype, device) == (torch.float64, "cuda:1")
+        raise torch.OutOfMemoryError(why) if "memory" in why else TypeError(why)
+
+    room_for(0.1, 1.1)
+    monkeypatch.setattr(torch, "zeros", zeros)
+    kind = MachineFault if "memory" in why else UnusableInput
+    with pytest.raises(kind, match=f"device 'cuda' .*: {why}"):
+        placed(model_of("llama"), "cuda")
+
+
+def test_a_second_model_needs_room_of_its_own(room_for: Any) -> None:
+    """Where the first one is, as long as that is one device."""
+    room_for(0.9, 1.1)
+    other: Any = SimpleNamespace(device=torch.device("cuda:0"))
+    with pytest.raises(MachineFault, match="do not fit on devices with room for"):
+        placed_like(model_of("llama"), other)
 
 
 @pytest.mark.parametrize("free", [(0.01, 0.3), (0.0, 0.0)])
