@@ -5,6 +5,7 @@ import datetime as dt
 import platform
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -14,12 +15,15 @@ from audit.request import Request, engine
 from audit.results import Plan, Provenance
 
 
-def provenance(asked: Request, started: dt.datetime, seconds: float) -> Provenance:
-    """Path, versions, machine and command: what stays outside every digest."""
+def provenance(asked: Request, spread: Sequence[str], started: dt.datetime, seconds: float) -> Provenance:
+    """Path, versions, machine and command: what stays outside every digest.
+
+    `spread` are the devices that the model was spread over, if it was.
+    """
     return Provenance(
         path=str(asked.checkpoint.directory / (asked.checkpoint.gguf_file or "")),
         versions={**engine(), "python": platform.python_version(), "platform": sys.platform},
-        device=asked.plan.device,
+        device=", ".join(spread) or asked.plan.device,
         dtype=asked.plan.dtype,
         threads=torch.get_num_threads(),
         started=started.isoformat(timespec="seconds"),

@@ -22,6 +22,7 @@ from audit.judge import Judged, borne_out, judge
 from audit.known import Known
 from audit.measuring import Measured, measured
 from audit.models.allocator import keep_freed
+from audit.models.devices import used
 from audit.models.loading import LoadedModel, load_model
 from audit.models.streaming import Room
 from audit.probes.sampling import Feed
@@ -61,7 +62,7 @@ def run(
         subject=known.subject,
         plan=planning.record(asked.plan, (*asked.probes, *asked.pairs, *asked.published)),
         policy=record,
-        provenance=provenance(asked, started, time.monotonic() - clock),
+        provenance=provenance(asked, used(stand.loaded.model), started, time.monotonic() - clock),
         coverage=known.coverage,
         measurements=known.measurements,
         methods={metric.name: _method(metric) for metric in asked.metrics},

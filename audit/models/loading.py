@@ -20,7 +20,7 @@ from audit.models.completeness import (
     refuse_implausible_size,
     stored_values,
 )
-from audit.models.devices import placed, used
+from audit.models.devices import placed
 from audit.models.gguf_weights import gguf_tensors
 from audit.models.offline import offline, quiet
 from audit.models.selection import Choice, Task, choose
@@ -77,9 +77,7 @@ def load_model(
         model = placed(model.eval().requires_grad_(requires_grad=False), device)
         streamed = stream(model, dtype, room, views) if room is not None and views is not None else None
         found = load_tokenizer(checkpoint, model.config, rows=_embedded(model))
-    apart = used(model)
-    remarks = (f"The blocks were spread over {', '.join(apart)}.",) if apart else ()
-    subject = subject_of(checkpoint, model, complete.task, complete.remarks + found.remarks + remarks)
+    subject = subject_of(checkpoint, model, complete.task, complete.remarks + found.remarks)
     return LoadedModel(
         model=model,
         tokenizer=found.tokenizer,

@@ -22,12 +22,14 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from audit import Audit, Plan, audit_checkpoint, catalog, limits
+from audit.checkpoint.opening import open_checkpoint
 from audit.measure import Recorder
 from audit.models import devices
 from audit.models.coverage import survey
 from audit.models.devices import placed
 from audit.models.gradients import Backward
 from audit.models.inputs import model_inputs
+from audit.models.loading import load_model
 from audit.models.observing import observe
 from tests import elsewhere
 from tests.architectures import tiny_model
@@ -107,8 +109,19 @@ def spread(family: str, device: str, *, gradients: bool) -> Told:
 
 def _simulated(family: str) -> Told:
     """Without gradients, for of several simulated devices the engine knows one."""
-    elsewhere.there().free = tuple(round(room / devices.WEIGHTS) + 1 for room in half(model_of(family)))
+    _leave(*half(model_of(family)))
     return spread(family, elsewhere.NAME, gradients=False)
+
+
+def _audited_apart(checkpoint: Path) -> Told:
+    """An audit of a model that one device has no room for."""
+    _leave(*half(load_model(open_checkpoint(checkpoint)).model))
+    return audited(checkpoint, elsewhere.NAME, depth="quick")
+
+
+def _leave(*rooms: int) -> None:
+    """So many bytes may go to weights on each device."""
+    elsewhere.there().free = tuple(round(room / devices.WEIGHTS) + 1 for room in rooms)
 
 
 def crossed(family: str) -> Told:
@@ -120,7 +133,7 @@ def crossed(family: str) -> Told:
         own = {name: "cpu" if place.endswith("1") else place for name, place in places.items()}
         return dispatch(model, own, main_device="cpu")
 
-    elsewhere.there().free = tuple(round(room / devices.WEIGHTS) + 1 for room in half(model))
+    _leave(*half(model))
     devices.dispatch_model = mixed
     try:
         model = placed(model, elsewhere.NAME)
@@ -136,9 +149,9 @@ def half(model: PreTrainedModel) -> tuple[int, int]:
     return devices._size(model) - left, left
 
 
-def audited(checkpoint: Path, device: str) -> list[str]:
-    """What an audit with gradients and experiments says otherwise there."""
-    plan = Plan(depth="full", probes=("prose",), samples=2, max_length=32)
+def audited(checkpoint: Path, device: str, *, depth: str = "full") -> dict[str, Any]:
+    """What an audit, at depth full with gradients and experiments, says otherwise there, and where it says it ran."""
+    plan = Plan(depth=depth, probes=("prose",), samples=2, max_length=32)
     with tempfile.TemporaryDirectory() as folder:
         here, there = (
             audit_checkpoint(
@@ -155,7 +168,7 @@ def audited(checkpoint: Path, device: str) -> list[str]:
             both = (_array(each.value) for each in (found, there.measurements[name][probe]))
             if not np.allclose(*both, rtol=5e-3, atol=1e-3, equal_nan=True):
                 differs.append(f"{name} of {probe}")
-    return differs
+    return {"off": differs, "device": there.provenance.device}
 
 
 def _array(value: Any) -> NDArray[np.float64]:
@@ -188,8 +201,9 @@ def main(checkpoint: str) -> None:
     found: dict[str, Any] = {
         "moved": each(partial(moved, device=elsewhere.NAME), FAMILIES),
         "named": each(partial(moved, device=f"{elsewhere.NAME}:1", gradients=False), FAMILIES[:1]),
-        "audited": each(lambda _: {"off": audited(Path(checkpoint), elsewhere.NAME)}, ["bert_tiny"]),
+        "audited": each(lambda _: audited(Path(checkpoint), elsewhere.NAME), ["bert_tiny"]),
         "spread": each(_simulated, FAMILIES),
+        "apart": each(lambda _: _audited_apart(Path(checkpoint)), ["bert_tiny"]),
         "crossed": each(crossed, CROSSED),
     }
     print(json.dumps(found))

@@ -60,7 +60,12 @@ def test_gradients_cross_devices(family: str, simulated: Any) -> None:
 
 def test_an_audit_on_another_device_says_the_same(simulated: Any) -> None:
     """Gradients and experiments among it."""
-    assert simulated["audited"]["bert_tiny"] == {"off": []}
+    assert simulated["audited"]["bert_tiny"] == {"off": [], "device": "elsewhere"}
+
+
+def test_an_audit_tells_which_devices_it_was_spread_over(simulated: Any) -> None:
+    """In its provenance; what it found is the same."""
+    assert simulated["apart"]["bert_tiny"] == {"off": [], "device": "elsewhere:0, elsewhere:1"}
 
 
 @pytest.mark.gpu
@@ -87,7 +92,7 @@ def test_gpus_share_a_model(family: str, monkeypatch: pytest.MonkeyPatch) -> Non
 @gpu
 def test_an_audit_on_a_gpu_says_the_same(bert_tiny: Path) -> None:
     """Gradients and experiments among it."""
-    assert not audited(bert_tiny, "cuda")
+    assert audited(bert_tiny, "cuda") == {"off": [], "device": "cuda"}
 
 
 def test_a_device_that_is_not_there_is_one_line() -> None:
