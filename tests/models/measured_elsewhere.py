@@ -92,25 +92,17 @@ def _told(model: PreTrainedModel, values: Values, expected: Values) -> Told:
 
 
 def moved(family: str, device: str, *, gradients: bool = True) -> Told:
-    """All of a model on one device."""
+    """A model on one device, or on several where one has no room for it."""
     model = model_of(family)
     expected = measured(copy.deepcopy(model), gradients=gradients)
     model = placed(model, device)
     return _told(model, measured(model, gradients=gradients), expected)
 
 
-def spread(family: str, device: str, *, gradients: bool) -> Told:
-    """Blocks on two, of which the first has room for half of them."""
-    model = model_of(family)
-    expected = measured(copy.deepcopy(model), gradients=gradients)
-    model = placed(model, device)
-    return _told(model, measured(model, gradients=gradients), expected)
-
-
-def _simulated(family: str) -> Told:
-    """Without gradients, for of several simulated devices the engine knows one."""
+def _spread(family: str) -> Told:
+    """Blocks on two devices; without gradients, for of several simulated ones the engine knows one."""
     _leave(*half(model_of(family)))
-    return spread(family, elsewhere.NAME, gradients=False)
+    return moved(family, elsewhere.NAME, gradients=False)
 
 
 def _audited_apart(checkpoint: Path) -> Told:
@@ -202,7 +194,7 @@ def main(checkpoint: str) -> None:
         "moved": each(partial(moved, device=elsewhere.NAME), FAMILIES),
         "named": each(partial(moved, device=f"{elsewhere.NAME}:1", gradients=False), FAMILIES[:1]),
         "audited": each(lambda _: audited(Path(checkpoint), elsewhere.NAME), ["bert_tiny"]),
-        "spread": each(_simulated, FAMILIES),
+        "spread": each(_spread, FAMILIES),
         "apart": each(lambda _: _audited_apart(Path(checkpoint)), ["bert_tiny"]),
         "crossed": each(crossed, CROSSED),
     }

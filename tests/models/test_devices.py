@@ -15,7 +15,7 @@ from audit.errors import MachineFault, UnusableInput
 from audit.models import devices, fresh
 from audit.models.devices import placed, placed_like
 from tests.models import measured_elsewhere
-from tests.models.measured_elsewhere import CROSSED, FAMILIES, METRICS, audited, model_of, moved, spread
+from tests.models.measured_elsewhere import CROSSED, FAMILIES, METRICS, audited, model_of, moved
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -84,7 +84,7 @@ def test_gpus_share_a_model(family: str, monkeypatch: pytest.MonkeyPatch) -> Non
     """Gradients among it."""
     half = measured_elsewhere.half(model_of(family))
     monkeypatch.setattr(devices, "_room", lambda _, index: (*half, 0, 0, 0, 0, 0, 0)[index])
-    found = spread(family, "cuda", gradients=True)
+    found = moved(family, "cuda")
     assert (found["devices"], found["off"]) == (["cuda:0", "cuda:1"], [])
 
 
