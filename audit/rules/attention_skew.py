@@ -136,7 +136,8 @@ def _of_output(probe: str, axis: SkewAxis) -> Iterator[Evidence]:
     yield Evidence(
         metric="output", probe=probe, value=axis.output.difference, n=axis.sentences, null=axis.output.chance
     )
-    for head in axis.heads:
+    once = {(head.layer, head.head): head for head in axis.heads}  # which may differ in several quantities
+    for head in once.values():
         if head.carries is not None:
             yield Evidence(
                 metric="carries",

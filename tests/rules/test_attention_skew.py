@@ -36,6 +36,13 @@ def test_a_skew_that_shows_in_the_output_is_a_finding():
     assert found.cause.startswith("the training data")
 
 
+def test_what_a_head_carries_is_told_once():
+    """However many of its quantities differ; of another head it is told too."""
+    heads = (head(), head(quantity="given"), head(head=5, carries=0.1))
+    (found,) = judged(axis(heads=heads))
+    assert [each.value for each in found.evidence if each.metric == "carries"] == [0.4, 0.1]
+
+
 def test_a_skew_in_attention_alone_is_a_remark():
     """And so it is where the output was not measured."""
     leaning = axis().output
