@@ -30,6 +30,7 @@ from audit.measure import Recorder
 from audit.models.allocator import keep_freed, trim
 from audit.models.coverage import survey
 from audit.models.inputs import model_inputs, ordinary_ids
+from audit.models.linear import ByOneDnn
 from audit.models.loading import LoadedModel, load_model
 from audit.models.observing import observe
 from audit.models.offline import offline, quiet
@@ -50,6 +51,17 @@ def plain(loaded: LoadedModel) -> Look:
                 model(**model_inputs(model, batch).inputs)
 
     return look
+
+
+def plain_onednn(loaded: LoadedModel) -> Look:
+    """The plain pass with the linear maps of an audit: what is left is what looking costs."""
+    look = plain(loaded)
+
+    def faster(batches: Sequence[Batch]) -> None:
+        with ByOneDnn():  # type: ignore[no-untyped-call] # untyped in torch
+            look(batches)
+
+    return faster
 
 
 def ours(loaded: LoadedModel, *, spectra: float) -> Look:
@@ -112,6 +124,7 @@ def _is_pattern(name: str) -> bool:
 
 CASES: Final[Mapping[str, Callable[[LoadedModel], Look]]] = {
     "plain": plain,
+    "plain_onednn": plain_onednn,
     **{name: partial(ours, spectra=share) for name, share in AUDITS.items()},
     "eager": eager,
     "lens_patterns": partial(lens, keeps=_is_pattern),

@@ -31,6 +31,7 @@ LONGEST: Final = {"eager": 2048, "lens_patterns": 2048, **dict.fromkeys(("lens",
 ROWS: Final = 8  # samples at once, as many as an audit feeds
 NAMES: Final = {
     "plain": "plain forward pass, SDPA",
+    "plain_onednn": "the same, linear maps by oneDNN as in an audit",
     "without_spectra": "audit without spectra",
     "default": "audit, spectra of half the samples (the default)",
     "everything": "audit, spectra of every sample",

@@ -16,20 +16,23 @@ def massive_activation(observation: ResidualObservation) -> Tensor:
 
     NaN where the median is 0: there is no ordinary size then to compare with.
     """
-    size = observation.after.abs().float().cpu()  # exact: nothing is computed, only compared
-    every = bool(observation.tokens.all())
+    sizes = observation.after.abs().float().cpu().numpy()  # exact: nothing is computed, only compared
+    tokens = observation.tokens.cpu().numpy()
+    every = bool(tokens.all())
     found = [
-        _ratio((sample if every else sample[real]).numpy().flatten())
-        for sample, real in zip(size, observation.tokens.cpu(), strict=True)
+        _ratio((size if every else size[real]).reshape(-1)) for size, real in zip(sizes, tokens, strict=True)
     ]
     return torch.tensor(found, dtype=torch.float64, device=observation.after.device)
 
 
 def _ratio(size: NDArray[np.float32]) -> float:
-    if not size.size or np.isnan(largest := size.max()):
+    """Of magnitudes, which change places."""
+    if not size.size:
         return math.nan
     half = size.size // 2
     size.view(np.int32).partition(half)  # where none is negative their bits have the same order: faster
+    if np.isnan(largest := size[half:].max()):  # NaN stands behind all numbers
+        return math.nan
     lower = size[half] if size.size % 2 else size[:half].max()  # they differ where the count is even
     median = (float(size[half]) + float(lower)) / 2
     return float(largest) / median if median else math.nan
