@@ -23,6 +23,7 @@ from audit.models.allocator import ENVIRONMENT
 
 LENGTHS: Final = (128, 512, 1024, 2048)
 AUDITS: Final = {"without_spectra": 0.0, "default": 0.5, "everything": 1.0}  # shares; 16 of 32 is the default
+HEAPED: Final = ("plain_onednn", *AUDITS)  # set up their heap as an audit does
 LENS: Final = ("lens_patterns", "lens")  # need TransformerLens, which nothing else here does
 SLOW: Final = ("eager_svdvals", "eager_svd")  # run in the first round alone, on the first samples
 OTHERS: Final = ("eager", *LENS, *SLOW)
@@ -31,7 +32,7 @@ LONGEST: Final = {"eager": 2048, "lens_patterns": 2048, **dict.fromkeys(("lens",
 ROWS: Final = 8  # samples at once, as many as an audit feeds
 NAMES: Final = {
     "plain": "plain forward pass, SDPA",
-    "plain_onednn": "the same, linear maps by oneDNN as in an audit",
+    "plain_onednn": "the same, linear maps and heap as in an audit",
     "without_spectra": "audit without spectra",
     "default": "audit, spectra of half the samples (the default)",
     "everything": "audit, spectra of every sample",
@@ -190,5 +191,5 @@ def _ended(code: int) -> str:
 
 def _environment(case: str) -> dict[str, str]:
     """As whoever runs it would have it: an audit sets up its heap, a plain pass does not."""
-    heap = ENVIRONMENT if case in AUDITS else {}
+    heap = ENVIRONMENT if case in HEAPED else {}
     return {**heap, **os.environ, "PYTHONWARNINGS": "ignore"}  # noqa: TID251 - handed on to the child
