@@ -19,7 +19,7 @@ from audit.skew.heads import UNTRAINED
 from audit.skew.remedies import REMEDIES
 from audit.skew.survey import fits, inapplicable
 
-SAMPLE = 28  # sentences, more or less, that show how long they are and how fast they are read
+SAMPLE = 56  # sentences, more or less, that show how long they are and how fast they are read
 TESTS = 1.1  # times the passes: what testing takes beside them
 # What is done of what may be done, as audits of BERT-tiny, all-MiniLM-L6-v2 and SmolLM2-135M did on 2026-11-26.
 STANDING_OUT = 0.8  # of the axes
