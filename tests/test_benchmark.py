@@ -6,10 +6,13 @@ import sys
 
 import pytest
 
-from audit.benchmark import comparison
+from audit.benchmark import cases, comparison
 from audit.benchmark.comparison import NAMES, Comparison, Timing, compare, installed
+from audit.checkpoint.opening import open_checkpoint
 from audit.cli.bench import bench
 from audit.errors import MachineFault, UnusableInput
+from audit.models import linear
+from audit.models.loading import load_model
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +41,25 @@ def test_an_audit_with_all_spectra_is_quicker_than_decomposing_every_pattern(fou
     assert audit is not None
     assert svd is not None
     assert audit[0] < svd[0] / 2
+
+
+def test_a_plain_pass_is_tried_with_the_maps_and_the_heap_of_an_audit(bert_tiny):
+    """A process of its own like any other."""
+    timings = list(compare(bert_tiny, lengths=(32,), cases=("plain", "plain_onednn"), rounds=1, count=3))
+
+    assert [(t.case, t.samples) for t in timings] == [("plain", 3), ("plain_onednn", 3)]
+    assert "GLIBC_TUNABLES" in comparison._environment("plain_onednn")
+    assert "GLIBC_TUNABLES" not in comparison._environment("plain")
+
+
+def test_the_maps_of_that_pass_are_those_of_an_audit(bert_tiny, monkeypatch):
+    """Of two blocks with six products each, and the head's."""
+    loaded, calls, real = load_model(open_checkpoint(bert_tiny)), [], linear._at_once
+    monkeypatch.setattr(linear, "_at_once", lambda *args: calls.append(1) or real(*args))
+    for look in (cases.plain, cases.plain_onednn):
+        look(loaded)(cases.batches_of(loaded.model, 16, 8, 8))
+
+    assert len(calls) >= 12
 
 
 def test_both_ways_to_decompose_every_pattern_are_tried_once(bert_tiny):

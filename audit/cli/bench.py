@@ -28,9 +28,10 @@ from audit.errors import AuditError, UnusableInput
     "cases",
     type=click.Choice(list(NAMES)),
     multiple=True,
-    help="Only these; repeatable. The plain pass is always run. eager: output_attentions and entropies, up to 2,048"
-    " tokens; lens_patterns, lens: TransformerLens' run_with_cache, where it is installed, up to 2,048 and 1,024; eager_svdvals, eager_svd: and"
-    " each pattern's singular values, or its full SVD, up to 1,024.",
+    help="Only these; repeatable. The plain pass is always run. plain_onednn: with the linear maps and the heap of an"
+    " audit; eager: output_attentions and entropies, up to 2,048 tokens; lens_patterns, lens: TransformerLens'"
+    " run_with_cache, where it is installed, up to 2,048 and 1,024; eager_svdvals, eager_svd: and each pattern's singular"
+    " values, or its full SVD, up to 1,024.",
 )
 @click.option(
     "--rounds",

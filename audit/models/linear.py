@@ -1,7 +1,7 @@
 """Linear maps of float32 on the CPU by oneDNN.
 
 PyTorch leaves them to MKL, which on processors of another make than its own gets less than half out of them. oneDNN
-also gives a row the same bits whatever rows stand beside it and however many threads run.
+also gives a row of a map the same bits whatever rows stand beside it and however many threads run.
 """
 
 from typing import Any, Final, NamedTuple
@@ -11,10 +11,12 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 aten = torch.ops.aten
-LINEAR: Final = frozenset({aten.mm, aten.addmm})
+LINEAR: Final = frozenset({aten.mm.default, aten.addmm.default})
 
 ROWS: Final = (1024, 128, 16)  # at once: what is compiled for a number of rows is kept, up to a megabyte each
-OUTPUT: Final = 2**23  # numbers of a part of the result, which is made beside the whole
+OUTPUT: Final = (
+    2**23
+)  # numbers of a part of the result from which on fewer rows are taken: it is made beside the whole
 SMALL: Final = 2**14  # numbers of a matrix too small for the call to be worth it
 
 
@@ -29,12 +31,17 @@ class _Map(NamedTuple):
         parts = [part for part in self if part is not None]
         return (
             torch._C._has_mkldnn  # noqa: SLF001 - what tells it in public is untyped
-            and all(part.dtype == torch.float32 and part.device.type == "cpu" for part in parts)
+            and torch._C._get_mkldnn_enabled()  # noqa: SLF001
+            and all(part.layout == torch.strided and part.device.type == "cpu" for part in parts)
+            and all(part.dtype == torch.float32 for part in parts)
             and self.rows.numel() > 0
             and self.weight.numel() >= SMALL
             and (self.weight.is_contiguous() or self.weight.mT.is_contiguous())
-            and (self.bias is None or self.bias.shape == self.weight.shape[:1])
+            and (self.bias is None or self._fitting(self.bias))
         )
+
+    def _fitting(self, bias: Tensor) -> bool:
+        return bias.shape == self.weight.shape[:1] and bias.is_contiguous()  # strides of it are not read
 
 
 class ByOneDnn(TorchDispatchMode):  # type: ignore[no-untyped-call] # untyped in torch
@@ -49,7 +56,7 @@ class ByOneDnn(TorchDispatchMode):  # type: ignore[no-untyped-call] # untyped in
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Runs an operator."""
-        if func.overloadpacket in LINEAR:
+        if func in LINEAR:
             return multiplied(func, args, kwargs or {})
         return func(*args, **(kwargs or {}))
 
@@ -57,7 +64,7 @@ class ByOneDnn(TorchDispatchMode):  # type: ignore[no-untyped-call] # untyped in
 def multiplied(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
     """What an operator of `LINEAR` returns: `mm(rows, columns)` or `addmm(bias, rows, columns)`."""
     if not kwargs:
-        bias, rows, columns = args if func.overloadpacket is aten.addmm else (None, *args)
+        bias, rows, columns = args if func is aten.addmm.default else (None, *args)
         found = _Map(rows, columns.mT, bias)
         if found.fits:
             return _mapped(*found)
@@ -79,9 +86,9 @@ def _mapped(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def _size(left: int, outputs: int) -> int:
-    """The most rows to take of those that are left; a quarter of them may be padding."""
-    sizes = [size for size in ROWS if size * outputs <= OUTPUT and 3 * size <= 4 * left]
-    return sizes[0] if sizes else ROWS[-1]
+    """The most rows to take of those that are left; a quarter of them may be padding, or more of the least."""
+    sizes = [size for size in ROWS if 3 * size <= 4 * left]
+    return next((size for size in sizes if size <= ROWS[1] or size * outputs <= OUTPUT), ROWS[-1])
 
 
 def _at_once(rows: Tensor, size: int, weight: Tensor, bias: Tensor | None) -> Tensor:

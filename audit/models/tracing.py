@@ -121,7 +121,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call] # untyped in t
         packet, kwargs = func.overloadpacket, kwargs or {}
         if packet in SUMS and self._is_update(args):
             return self._sum(func, args, kwargs)
-        out: Any = multiplied(func, args, kwargs) if packet in LINEAR else func(*args, **kwargs)
+        out: Any = multiplied(func, args, kwargs) if func in LINEAR else func(*args, **kwargs)
         if packet in VIEWS and not isinstance(self._labels.of(args[0]), Scores):
             return out  # it shares the storage, and with it the label
         if packet in FUSED:

@@ -57,18 +57,28 @@ def test_a_map_is_what_it_is_in_float64(rows: int, transposed: bool, biased: boo
 
 
 def test_a_row_has_the_same_bits_whatever_stands_beside_it() -> None:
-    """And however many threads run."""
+    """In batches of any size."""
     entering, columns = _random(1024, IN), _random(OUT, IN, seed=1).mT
     whole = multiplied(aten.mm.default, (entering, columns), {})
     for rows in (1, 7, 16, 100, 129, 700):
         assert torch.equal(multiplied(aten.mm.default, (entering[:rows], columns), {}), whole[:rows])
         assert torch.equal(multiplied(aten.mm.default, (entering[-rows:], columns), {}), whole[-rows:])
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("rows", [16, 1024])
+def test_a_map_has_the_same_bits_however_many_threads_run(rows: int) -> None:
+    """Of a size that real models have."""
+    entering, columns = _random(rows, 3072), _random(768, 3072, seed=1).mT
+    before, found = torch.get_num_threads(), []
     try:
-        assert torch.equal(multiplied(aten.mm.default, (entering, columns), {}), whole)
+        for threads in (1, 2, 4):
+            torch.set_num_threads(threads)
+            found.append(multiplied(aten.mm.default, (entering, columns), {}))
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
+
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
 
 
 def test_what_is_no_number_stays_in_its_row() -> None:
@@ -99,8 +109,23 @@ def test_many_outputs_are_made_a_few_rows_at_a_time(called: list[int]) -> None:
         ((_random(OUT), _random(20, IN), _random(IN, OUT)), {"alpha": 2.0}),
         ((_random(20, OUT), _random(20, IN), _random(IN, OUT)), {}),
         ((_random(1), _random(20, IN), _random(IN, OUT)), {}),
+        ((_random(2 * OUT)[::2], _random(20, IN), _random(IN, OUT)), {}),
+        ((_random(1).expand(OUT), _random(20, IN), _random(IN, OUT)), {}),
+        ((_random(20, IN).to_sparse(), _random(IN, OUT)), {}),
     ],
-    ids=["float64", "bfloat16", "small", "strided", "empty", "scaled", "a bias of each row", "one bias"],
+    ids=[
+        "float64",
+        "bfloat16",
+        "small",
+        "strided",
+        "empty",
+        "scaled",
+        "a bias of each row",
+        "one bias",
+        "strided bias",
+        "expanded bias",
+        "sparse",
+    ],
 )
 def test_anything_else_is_left_to_the_operator(
     args: tuple[Tensor, ...], kwargs: dict[str, float], called: list[int]
@@ -110,6 +135,24 @@ def test_anything_else_is_left_to_the_operator(
 
     assert torch.equal(multiplied(func, args, kwargs), func(*args, **kwargs))
     assert not called
+
+
+def test_who_switches_it_off_has_it_off(called: list[int]) -> None:
+    """As PyTorch offers."""
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        multiplied(aten.mm.default, (_random(20, IN), _random(IN, OUT)), {})
+    finally:
+        torch._C._set_mkldnn_enabled(True)
+
+    assert not called
+
+
+def test_a_vocabulary_of_many_words_is_read_by_128_rows(called: list[int]) -> None:
+    """Fewer at once gain nothing."""
+    multiplied(aten.mm.default, (_random(256, 8), _random(70_000, 8, seed=1).mT), {})
+
+    assert called == [128, 128]
 
 
 def test_a_pass_is_run_so_and_comes_to_the_same(minilm: Path, called: list[int]) -> None:
