@@ -1,7 +1,7 @@
 """Linear maps of float32 on the CPU by oneDNN.
 
-PyTorch leaves them to MKL, which on processors of another make than its own gets less than half out of them. oneDNN
-also gives a row of a map the same bits whatever rows stand beside it and however many threads run.
+PyTorch leaves them to MKL, which on processors of another make than its own gets about half out of them. oneDNN also
+gives a row of a map the same bits whatever rows stand beside it and however many threads run.
 """
 
 from typing import Any, Final, NamedTuple
@@ -14,9 +14,7 @@ aten = torch.ops.aten
 LINEAR: Final = frozenset({aten.mm.default, aten.addmm.default})
 
 ROWS: Final = (1024, 128, 16)  # at once: what is compiled for a number of rows is kept, up to a megabyte each
-OUTPUT: Final = (
-    2**23
-)  # numbers of a part of the result from which on fewer rows are taken: it is made beside the whole
+OUTPUT: Final = 2**23  # numbers of a part, which is made beside the whole, beyond which fewer rows are taken
 SMALL: Final = 2**14  # numbers of a matrix too small for the call to be worth it
 
 
